@@ -1,0 +1,231 @@
+"""Maps that act on the units of an activation: what all families share, and the affine family of LinEAS."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+from torch import Tensor
+
+from lineas.errors import MapError
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+def along(vector: Tensor, axis: int, like: Tensor) -> Tensor:
+    """[d] -> a view in `like`'s dtype that broadcasts along unit axis `axis` of `like`."""
+    shape = [1] * like.ndim
+    shape[axis] = -1
+    return vector.to(like.dtype).view(shape)
+
+
+@dataclass(frozen=True, eq=False)
+class UnitMap(ABC):
+    """[…, d, …] -> the same shape and dtype: z + λ · change(z), d units on one axis.
+
+    A family is a frozen dataclass whose fields are its tensors; it writes `width`, `support`, `change`, `at`
+    and `check`, and overrides `inverse`, `then` and `plus` where the family is closed under them.
+    """
+
+    kind: ClassVar[str]
+    fusable: ClassVar[bool] = False
+
+    @property
+    @abstractmethod
+    def width(self) -> int:
+        """d, the number of units."""
+
+    @property
+    @abstractmethod
+    def support(self) -> Tensor:
+        """[d] bool: the units that the map can change."""
+
+    @abstractmethod
+    def change(self, z: Tensor, axis: int) -> Tensor:
+        """[…, d, …] -> what strength 1 adds to z; z is float32 or float64 here."""
+
+    @abstractmethod
+    def at(self, strength: float) -> Self:
+        """The map that does at strength 1 what this one does at `strength` (0 identity, 1 unchanged)."""
+
+    @abstractmethod
+    def check(self) -> None:
+        """Raise `MapError` when a tensor has a wrong shape or holds NaN or infinity."""
+
+    def __call__(self, z: Tensor, strength: float | Tensor = 1.0, axis: int = -1) -> Tensor:
+        """[…, d, …] -> the same shape and dtype; computed in float32, or in float64 when z is float64.
+
+        `strength` λ: 0 is off and returns z itself, 1 is full, other values extrapolate. A tensor is a mask:
+        it broadcasts to z and has size 1 on the unit axis. Raises `MapError` when z or the mask does not fit.
+        """
+        if not isinstance(strength, Tensor) and strength == 0:
+            return z
+        self._check_input(z, strength, axis)
+        work = z.to(torch.promote_types(z.dtype, torch.float32))
+        change = self.change(work, axis)
+        if isinstance(strength, Tensor):
+            steered = torch.addcmul(work, change, strength.to(work.dtype))
+        else:
+            steered = torch.add(work, change, alpha=strength)
+        return steered.to(z.dtype)
+
+    def inverse(self, min_scale: float = 0.05) -> tuple[Self, Tensor]:
+        """The map that undoes this one; `MapError` where the family has none."""
+        raise MapError(
+            f"A {self.kind} map has no inverse. Fit the opposite direction (swap source and target prompts), "
+            "or use a negative strength, which extrapolates and does not undo."
+        )
+
+    def then(self, other: UnitMap) -> Self:
+        """`other` after this map, as one map; `MapError` where that is not one map of the family."""
+        raise MapError(
+            f"A {self.kind} map followed by another map is not one {self.kind} map. "
+            "Apply both: steer(model, [a, b])."
+        )
+
+    def plus(self, other: UnitMap) -> Self:
+        """The map whose change is the sum of both changes; `MapError` where the family has no such map."""
+        raise MapError(f"A {self.kind} map cannot be added to another map. Apply both: steer(model, [a, b]).")
+
+    @property
+    def is_identity(self) -> bool:
+        """True when no unit can change."""
+        return not bool(self.support.any())
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Self:
+        """The same map on another device or in another floating dtype."""
+        return replace(self, **{name: t.to(device=device, dtype=dtype) for name, t in self.tensors().items()})
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The tensors by field name, as `from_tensors` takes them."""
+        return {name: getattr(self, name) for name in self.names()}
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """The names of the family's tensors, in a fixed order."""
+        return tuple(field.name for field in fields(cls))
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Tensor]) -> Self:
+        """Rebuild a map from `tensors()`. `MapError` on missing, extra, misshapen or non-finite ones."""
+        if set(tensors) != set(cls.names()):
+            raise MapError(
+                f"A map of kind {cls.kind!r} needs the tensors {sorted(cls.names())}, got {sorted(tensors)}."
+            )
+        built = cls(**tensors)
+        built.check()
+        return built
+
+    def _check_input(self, z: Tensor, strength: float | Tensor, axis: int) -> None:
+        if not z.is_floating_point():
+            raise MapError(f"A map acts on floating activations, got {z.dtype}.")
+        if not -z.ndim <= axis < z.ndim or z.shape[axis] != self.width:
+            raise MapError(
+                f"The map has {self.width} units, the activation has shape {list(z.shape)} with units on "
+                f"axis {axis}. Give the axis that holds the units, or a map made for this width."
+            )
+        if isinstance(strength, Tensor) and not _broadcasts(strength.shape, z.shape):
+            raise MapError(
+                f"A strength mask of shape {list(strength.shape)} does not broadcast to an activation of "
+                f"shape {list(z.shape)}. Resize it, with size 1 on the unit axis."
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class AffineMap(UnitMap):
+    """[…, d, …] -> the same shape: z + λ (deviation ⊙ z + shift), with ω = 1 + deviation and b = shift.
+
+    deviation: [d] ω − 1, neutral 0, without unit.
+    shift: [d] b, neutral 0, in the activation's own units.
+    Source: LinEAS section 3. Held as deviations, so that identity, penalty and sparsity share one zero.
+    """
+
+    deviation: Tensor
+    shift: Tensor
+
+    kind: ClassVar[str] = "affine"
+    fusable: ClassVar[bool] = True
+
+    @classmethod
+    def identity(cls, width: int) -> AffineMap:
+        """The map of `width` units that changes nothing."""
+        return cls(torch.zeros(width), torch.zeros(width))
+
+    @property
+    def width(self) -> int:
+        return self.deviation.numel()
+
+    @property
+    def scale(self) -> Tensor:
+        """[d] ω."""
+        return 1 + self.deviation
+
+    @property
+    def support(self) -> Tensor:
+        return (self.deviation != 0) | (self.shift != 0)
+
+    def change(self, z: Tensor, axis: int) -> Tensor:
+        return torch.addcmul(along(self.shift, axis, z), along(self.deviation, axis, z), z)
+
+    def at(self, strength: float) -> AffineMap:
+        return AffineMap(strength * self.deviation, strength * self.shift)
+
+    def inverse(self, min_scale: float = 0.05) -> tuple[AffineMap, Tensor]:
+        """T⁻¹(z) = (z − b) ⊘ ω, and [d] bool: the units whose ω had to be limited.
+
+        Where |ω| < `min_scale` (0 < min_scale ≤ 1) ω is pushed out to ±min_scale, keeping its sign, + for 0;
+        for those units the inverse is only approximate. Raises `MapError` for another `min_scale`.
+        """
+        if not 0 < min_scale <= 1:
+            raise MapError(f"min_scale is {min_scale}, expected a number in (0, 1]: the identity must stay.")
+        limited = self.scale.abs() < min_scale
+        outward = torch.where(self.scale < 0, -min_scale, min_scale).to(self.scale)
+        deviation = torch.where(limited, outward - 1, self.deviation)
+        scale = torch.where(limited, outward, self.scale)
+        return AffineMap(-deviation / scale, -self.shift / scale), limited
+
+    def then(self, other: UnitMap) -> AffineMap:
+        """`other` after this map: (ω₂ω₁, ω₂b₁ + b₂). Not commutative. `MapError` when they do not fit."""
+        other = self._same_family(other)
+        deviation = self.deviation + other.deviation + self.deviation * other.deviation
+        return AffineMap(deviation, other.scale * self.shift + other.shift)
+
+    def plus(self, other: UnitMap) -> AffineMap:
+        """The sum of both deviations and shifts, as LoRA-style stacking does. Commutative."""
+        other = self._same_family(other)
+        return AffineMap(self.deviation + other.deviation, self.shift + other.shift)
+
+    def check(self) -> None:
+        check_tensors(self, {"deviation": (self.width,), "shift": (self.width,)})
+
+    def _same_family(self, other: UnitMap) -> AffineMap:
+        if not isinstance(other, AffineMap):
+            raise MapError(
+                f"An affine map and a {other.kind} map do not make one affine map. "
+                "Apply both: steer(model, [a, b])."
+            )
+        if other.width != self.width:
+            raise MapError(f"The maps have {self.width} and {other.width} units; they must act on one site.")
+        return other
+
+
+def check_tensors(map: UnitMap, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Raise `MapError` unless every tensor of `map` is floating, finite and of the given shape."""
+    for name, tensor in map.tensors().items():
+        if not tensor.is_floating_point():
+            raise MapError(f"{name} of a {map.kind} map has dtype {tensor.dtype}, expected a floating one.")
+        if tuple(tensor.shape) != shapes[name]:
+            raise MapError(
+                f"{name} of a {map.kind} map has shape {list(tensor.shape)}, expected {list(shapes[name])}."
+            )
+        if not bool(torch.isfinite(tensor).all()):
+            raise MapError(f"{name} of a {map.kind} map holds NaN or infinity. Fit it again.")
+
+
+def _broadcasts(shape: torch.Size, onto: torch.Size) -> bool:
+    extra = len(onto) - len(shape)
+    return extra >= 0 and all(a in (1, b) for a, b in zip(shape, onto[extra:], strict=True))

@@ -1,0 +1,7 @@
+"""`python -m lineas.cli` is the command `lineas`."""
+
+import sys
+
+from lineas.cli import main
+
+sys.exit(main())

@@ -1,0 +1,42 @@
+"""What the commands say: results on stdout; progress, notes and errors on stderr."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+
+def say(text: str = "") -> None:
+    """A line of the result."""
+    print(text, flush=True)
+
+
+def complain(text: str) -> None:
+    """A line about something that went wrong, with the program's name."""
+    print(f"lineas: {text}", file=sys.stderr, flush=True)
+
+
+def bar(total: int, what: str, unit: str) -> Any:
+    """A tqdm progress bar, shown on terminals only."""
+    from tqdm import tqdm
+
+    return tqdm(total=total, desc=what, unit=unit, disable=None, dynamic_ncols=True, leave=False)
+
+
+@contextmanager
+def notes() -> Iterator[None]:
+    """Show warnings as one line each, without the source line that caused them."""
+    with warnings.catch_warnings():
+        usual = warnings.showwarning
+
+        def show(message: Any, category: Any, *where: Any, **more: Any) -> None:
+            if category is UserWarning:
+                complain(f"note: {message}")
+            else:
+                usual(message, category, *where, **more)
+
+        warnings.showwarning = show
+        yield

@@ -1,0 +1,125 @@
+"""Remove a concept from the bundled image model in a minute, and measure what is gone and what stayed.
+
+Needs no GPU and no download. The files of an earlier demo in the same folder are replaced.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lineas.cli import files, models
+from lineas.cli.budget import Budget
+from lineas.cli.checkpoint import Run
+from lineas.cli.console import bar, say
+from lineas.cli.demo_figures import draw_figures, table
+from lineas.cli.fitting import train
+from lineas.cli.prompt_sets import scene_concept
+from lineas.cli.train import build_trainer, labelled
+from lineas.cli.train_options import add_train_options, train_config
+from lineas.errors import ConfigError, MissingExtraError, require
+
+if TYPE_CHECKING:
+    from lineas.evaluation.concept_report import ConceptReport
+    from lineas.steering import Steering
+
+STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
+MEASURING_SEED = 1000
+"""The noise of measured images is none that the training saw."""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--concept", default="time:night", metavar="KIND:NAME", help="What to remove (default time:night)."
+    )
+    parser.add_argument("--seconds", type=float, default=60.0, metavar="S", help="Time for training (default 60).")
+    parser.add_argument("--output", default="demo", metavar="FOLDER", help="Where files go (default: demo).")
+    parser.add_argument("--held-out", type=int, default=64, metavar="N", help="Prompts measured with it, and without.")
+    parser.add_argument("--sites", nargs="+", metavar="PATTERN", help="Where to steer (default: the usual sites).")
+    add_train_options(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    from lineas.scenes import concept_sets
+
+    _check(args)
+    concept = scene_concept(args.concept)
+    config = train_config(args)
+    folder = files.folder(args.output)
+    require("matplotlib", "evaluation")  # before the training rather than after it
+    say(f"loading the bundled model, to remove {' '.join(concept[::-1])} …")
+    model = models.load(models.BUNDLED)
+    sets = concept_sets(*concept, seed=config.seed, held_out=args.held_out)
+    asked = Run(
+        model=models.BUNDLED,
+        output=str(folder / "steering.safetensors"),
+        source=sets.source,
+        target=sets.target,
+        preserve=sets.preserve,
+        config=asdict(config),
+        sites=tuple(args.sites) if args.sites else None,
+    )
+    budget = Budget(args.seconds)
+    trainer = build_trainer(model, asked)
+    outcome = train(trainer, budget)
+    training_seconds = budget.elapsed
+    steering = labelled(outcome.steering, f"remove {':'.join(concept)}")
+    files.save_or_rescue(steering, Path(asked.output))
+    facts = {
+        "steps": trainer.step_number,
+        "seconds": round(training_seconds, 1),
+        "cost at start": trainer.objective.cost_at_start,
+        "cost": outcome.costs[-1] if outcome.costs else trainer.objective.cost_at_start,
+        "sites": len(steering.maps),
+        "stopped": outcome.stopped,
+    }
+    say(
+        f"{facts['steps']} steps in {facts['seconds']:.0f} s at {facts['sites']} sites, "
+        f"cost {facts['cost at start']:.4g} -> {facts['cost']:.4g}"
+    )
+    start = time.perf_counter()
+    report = _measured(model.obj, steering, concept, sets.held_out_with, sets.held_out_without)
+    facts["seconds to measure"] = round(time.perf_counter() - start, 1)
+    say(table(concept, report, len(sets.held_out_with), len(sets.held_out_without)))
+    made = [Path(asked.output), *draw_figures(folder, model.obj, steering, sets, outcome.costs, report)]
+    made.append(files.write_json(_record(concept, facts, report), folder / "report.json"))
+    say("files: " + "\n       ".join(str(path) for path in made))
+
+
+def _measured(pipe: Any, steering: Steering, concept: tuple[str, str], inside: Any, cross: Any) -> ConceptReport:
+    from lineas.evaluation.concept_report import concept_report
+    from lineas.evaluation.drawing import Drawer
+    from lineas.scenes import Detector, load_clip, parse
+
+    try:
+        clip = load_clip()
+    except MissingExtraError:
+        clip = None
+    detector = Detector.load()
+    with bar((len(inside) + len(cross)) * len(STRENGTHS), "measuring", "image") as shown:
+        draw = Drawer(pipe, [steering], recipe="scenes", seed=MEASURING_SEED, batch=16, on_images=shown.update)
+        return concept_report(
+            draw, detector.found, concept, inside, cross, STRENGTHS, named=lambda p: parse(p).concepts(), clip=clip
+        )
+
+
+def _record(concept: tuple[str, str], facts: dict[str, Any], report: ConceptReport) -> dict[str, Any]:
+    import platform
+
+    import torch
+
+    from lineas.version import __version__
+
+    machine = f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+    head = {"concept": ":".join(concept), "lineas": __version__, "machine": machine, "training": facts}
+    return head | {"strengths": report.as_dict()["strengths"]}
+
+
+def _check(args: argparse.Namespace) -> None:
+    if not args.seconds > 0:
+        raise ConfigError(f"--seconds is {args.seconds:g}, expected more than 0; 60 is the default.")
+    if args.held_out < 4:
+        raise ConfigError(f"--held-out is {args.held_out}, expected at least 4; 64 give useful intervals.")

@@ -1,0 +1,60 @@
+"""One training run at the command line: progress bar, Ctrl-C, time budget and checkpoints."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from lineas.cli.budget import Budget
+from lineas.cli.console import bar
+from lineas.cli.interrupt import stop_on_interrupt
+
+if TYPE_CHECKING:
+    from lineas.steering import Steering
+    from lineas.training import Progress, Trainer
+
+CHECKPOINT_SECONDS = 60.0
+
+
+@dataclass
+class Outcome:
+    """What a run gave: the steering, the cost before each step, and why it ended early, "" when it did not."""
+
+    steering: Steering
+    costs: list[float] = field(default_factory=list)
+    stopped: str = ""
+
+
+def train(trainer: Trainer, budget: Budget, checkpoint: Callable[[], Any] | None = None) -> Outcome:
+    """Run a trainer to its end, to Ctrl-C or to the end of the budget.
+
+    `checkpoint` is called about once a minute, to save the trainer's state. Raises what the trainer raises.
+    """
+    costs: list[float] = []
+    stopped, saved = "", time.monotonic()
+    with stop_on_interrupt() as interrupted, bar(trainer.config.steps, "training", "step") as shown:
+        shown.update(trainer.step_number)
+
+        def after_step(progress: Progress) -> bool:
+            nonlocal stopped, saved
+            costs.append(progress.cost)
+            over = budget.is_over(progress)
+            shown.total = trainer.config.steps
+            shown.set_postfix_str(_figures(progress, costs[0]), refresh=False)
+            shown.update()
+            if checkpoint is not None and time.monotonic() - saved > CHECKPOINT_SECONDS:
+                checkpoint()
+                saved = time.monotonic()
+            if trainer.step_number < trainer.config.steps:
+                stopped = "Ctrl-C" if interrupted() else "time" if over else ""
+            return bool(stopped)
+
+        steering = trainer.run(after_step)
+    return Outcome(steering, costs, stopped)
+
+
+def _figures(progress: Progress, first: float) -> str:
+    kept = f", preserve {progress.preserve:.3g}" if progress.preserve else ""
+    return f"cost {first:.4g} -> {progress.cost:.4g}{kept}"

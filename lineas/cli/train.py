@@ -1,0 +1,151 @@
+"""Train a steering from prompts, or from a concept.
+
+The first Ctrl-C stops and keeps what was learned, with a checkpoint to go on from; the second aborts.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lineas.cli import files, models
+from lineas.cli.budget import Budget
+from lineas.cli.checkpoint import SUFFIX, Run, load_checkpoint, restore, save_checkpoint
+from lineas.cli.console import say
+from lineas.cli.fitting import Outcome, train
+from lineas.cli.prompt_sets import add_prompt_options, prompt_sets
+from lineas.cli.train_options import add_train_options, given_options, train_config
+from lineas.config import TrainConfig
+from lineas.errors import ConfigError, NonFiniteError
+
+if TYPE_CHECKING:
+    from lineas.steering import Steering
+    from lineas.training import Trainer
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    add_prompt_options(parser)
+    models.add_model_options(parser, default=None)
+    parser.add_argument(
+        "--sites",
+        nargs="+",
+        metavar="PATTERN",
+        help='Where to steer: "norms", "attention", "resnets", "text", "norms+text", or patterns of module '
+        'names such as "unet.*norm*" (default: the model\'s usual sites).',
+    )
+    parser.add_argument("--output", metavar="FILE", help="The steering file (default: named after the concept).")
+    parser.add_argument("--force", action="store_true", help="Replace the output file.")
+    parser.add_argument("--seconds", type=float, metavar="S", help="Time for training; steps are cut to fit.")
+    parser.add_argument("--resume", metavar="FILE", help="Go on from a checkpoint, with the options it was made by.")
+    add_train_options(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    asked, state = _resumed(args) if args.resume else (_asked(args), None)
+    # A resumed run may replace the file that its own first part wrote.
+    output = files.new_file(asked.output, args.force or (args.resume is not None and args.output is None))
+    asked = replace(asked, output=str(output))
+    say(f"loading {asked.model} …")
+    model = models.load(asked.model, asked.task, asked.recipe, asked.dtype, asked.device)
+    budget = Budget(args.seconds)
+    say(f"reading {len(asked.source)} source and {len(asked.target)} target prompts …")
+    trainer = build_trainer(model, asked)
+    if state is not None:
+        restore(trainer, state, args.resume)
+    checkpoint = output.with_suffix(SUFFIX)
+    try:
+        outcome = train(trainer, budget, lambda: save_checkpoint(asked, trainer, checkpoint))
+    except NonFiniteError as error:
+        _keep_last_good(error, output, asked.label)
+        raise
+    files.save_or_rescue(labelled(outcome.steering, asked.label), output)
+    _finish(outcome, trainer, asked, checkpoint)
+
+
+def build_trainer(model: models.Model, asked: Run) -> Trainer:
+    """A trainer for a run; the target activations are captured here."""
+    from lineas.adapters import problem_for
+    from lineas.training import Trainer
+
+    config = TrainConfig(**asked.config)
+    sites = asked.sites[0] if asked.sites and len(asked.sites) == 1 else asked.sites
+    problem = problem_for(
+        model.obj,
+        asked.source,
+        asked.target,
+        asked.preserve or None,
+        sites=sites,
+        recipe=asked.recipe,
+        tokenizer=model.tokenizer,
+        seed=config.seed,
+    )
+    return Trainer(problem, config)
+
+
+def labelled(steering: Steering, label: str) -> Steering:
+    """The steering with a note of what it is for."""
+    return replace(steering, provenance=steering.provenance.noted(label)) if label else steering
+
+
+def _asked(args: argparse.Namespace) -> Run:
+    args.model = args.model or models.BUNDLED
+    config = train_config(args)
+    sets = prompt_sets(args, config.seed)
+    if args.model == models.BUNDLED:
+        from lineas.scenes import warn_of_unknown_words
+
+        warn_of_unknown_words([*sets.source, *sets.target, *sets.preserve])
+    return Run(
+        model=args.model,
+        output=args.output or f"{'-'.join(sets.label.split()) or 'steering'}.safetensors",
+        source=sets.source,
+        target=sets.target,
+        preserve=sets.preserve,
+        label=sets.label,
+        config=asdict(config),
+        task=args.task,
+        recipe=args.recipe,
+        sites=tuple(args.sites) if args.sites else None,
+        dtype=args.dtype,
+        device=args.device,
+    )
+
+
+FREE_ON_RESUME = {"steps", "micro_batch", "checkpointing"}
+
+
+def _resumed(args: argparse.Namespace) -> tuple[Run, dict[str, Any]]:
+    fixed = ("source", "target", "preserve", "concept", "kind", "count", "template", "add", "remove", "model")
+    given = [name for name in (*fixed, "task", "recipe", "sites", "dtype", "preset") if getattr(args, name)]
+    given += [name for name in given_options(args) if name not in FREE_ON_RESUME]
+    if given:
+        raise ConfigError(
+            f"--resume goes on with the options of the checkpoint; leave out --{given[0].replace('_', '-')}. "
+            "Only the number of steps, memory, device, time and output can change."
+        )
+    asked, state = load_checkpoint(args.resume)
+    config = {**asked.config, **given_options(args)}
+    return replace(asked, config=config, output=args.output or asked.output, device=args.device or asked.device), state
+
+
+def _keep_last_good(error: NonFiniteError, output: Path, label: str) -> None:
+    if error.steering is not None:
+        rest = output.with_name(f"{output.stem}-last-good{output.suffix}")
+        files.save_or_rescue(labelled(error.steering, label), rest)
+        say(f"the last good steering is in {rest}")
+
+
+def _finish(outcome: Outcome, trainer: Trainer, asked: Run, checkpoint: Path) -> None:
+    steering = outcome.steering
+    done = f"{trainer.step_number} of {trainer.config.steps} steps in {trainer.seconds:.0f} s"
+    last = outcome.costs[-1] if outcome.costs else trainer.objective.cost_at_start
+    say(f"{done}, cost {trainer.objective.cost_at_start:.4g} -> {last:.4g}")
+    say(f"{len(steering.maps)} sites, {1 - steering.sparsity:.1%} of their units steered")
+    say(f"steering: {asked.output}")
+    if outcome.stopped:
+        save_checkpoint(asked, trainer, checkpoint)
+        say(f"stopped by {outcome.stopped}; go on with: lineas train --resume {checkpoint}")
+    else:
+        checkpoint.unlink(missing_ok=True)

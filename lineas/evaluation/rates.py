@@ -1,0 +1,109 @@
+"""Rates with intervals: how often the concept is there, gets erased, and how often the rest is retained.
+
+A judgement is one bool per sample: whether a detector finds the concept, or whether the rest of a prompt is
+there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from math import sqrt
+from statistics import NormalDist
+
+from lineas.errors import MismatchError
+
+
+def wilson_interval(hits: int, total: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Wilson score interval of a rate, both ends in 0 … 1; (0, 1) without samples.
+
+    Unlike the normal approximation it is sound for few samples and for rates of 0 and 1. Source: Wilson 1927,
+    without continuity correction.
+    """
+    if total == 0:
+        return 0.0, 1.0
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    rate, shrink = hits / total, 1 + z**2 / total
+    centre = (rate + z**2 / (2 * total)) / shrink
+    half = z * sqrt(rate * (1 - rate) / total + z**2 / (4 * total**2)) / shrink
+    # At the ends the exact value is 0 or 1; rounding would leave 1e-17.
+    return (0.0 if hits == 0 else centre - half), (1.0 if hits == total else centre + half)
+
+
+@dataclass(frozen=True)
+class Rate:
+    """A counted share."""
+
+    hits: int
+    """Samples that count, 0 … total."""
+    total: int
+    """Samples judged."""
+
+    @property
+    def value(self) -> float:
+        """The share in 0 … 1; NaN without samples."""
+        return self.hits / self.total if self.total else float("nan")
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % Wilson interval."""
+        return wilson_interval(self.hits, self.total)
+
+    def __str__(self) -> str:
+        low, high = self.interval
+        return (
+            f"{self.value:.1%} ({low:.1%} to {high:.1%}, {self.hits}/{self.total})"
+            if self.total
+            else "no samples"
+        )
+
+
+def presence_rate(present: Iterable[bool]) -> Rate:
+    """Share of [n] samples in which the concept is found."""
+    found = [bool(one) for one in present]
+    return Rate(sum(found), len(found))
+
+
+def erasure_rate(before: Iterable[bool], after: Iterable[bool]) -> Rate:
+    """Of the samples that show the concept unsteered, the share that no longer does when steered.
+
+    `before`, `after`: [n] judgements of the same prompts and seeds. Samples without the concept from the
+    start are left out, since there is nothing to erase; a sample in which it newly appears shows in
+    `presence_rate` only.
+
+    Raises:
+        MismatchError: unlike numbers of samples.
+    """
+    kept = retain_rate(before, after)
+    return Rate(kept.total - kept.hits, kept.total)
+
+
+def retain_rate(before: Iterable[bool], after: Iterable[bool]) -> Rate:
+    """Of the samples judged right unsteered, the share still right when steered.
+
+    `before`, `after`: [n] judgements of something that should survive: another object of the same prompt, or
+    the subject of an unrelated prompt.
+
+    Raises:
+        MismatchError: unlike numbers of samples.
+    """
+    before, after = [bool(one) for one in before], [bool(one) for one in after]
+    if len(before) != len(after):
+        raise MismatchError(
+            f"Samples are paired by prompt and seed, got {len(before)} before and {len(after)} after. "
+            "Judge the same samples with and without the steering."
+        )
+    return Rate(sum(b and a for b, a in zip(before, after, strict=True)), sum(before))
+
+
+def monotonicity(values: Sequence[float]) -> float:
+    """Net change over total movement of [k] values in the order of strength, in −1 … 1.
+
+    1: never falls; −1: never rises (a removal that works with every step); 0: ends where it began, or never
+        moves.
+    """
+    moves = [after - before for before, after in pairwise(values)]
+    total = sum(abs(move) for move in moves)
+    # Clamped, as rounding of the sums may reach beyond ±1 by one unit in the last place.
+    return max(-1.0, min(1.0, (values[-1] - values[0]) / total)) if total else 0.0

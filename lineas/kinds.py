@@ -1,0 +1,60 @@
+"""Kinds of modules: which are plain norms, how wide an output is and which axis holds its units."""
+
+from __future__ import annotations
+
+import re
+
+from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.conv import _ConvNd
+
+_RMS = getattr(nn, "RMSNorm", None)  # torch ≥ 2.4
+_TORCH_NORMS: tuple[type[nn.Module], ...] = (
+    nn.GroupNorm,
+    nn.LayerNorm,
+    _NormBase,
+    *((_RMS,) if _RMS else ()),
+)
+_NORM_NAME = re.compile(r"(rms|layer|group)norm$", re.IGNORECASE)
+# Adaptive norms take their scale and shift from a condition: they are blocks around a norm, not norms.
+_ADAPTIVE_NAME = re.compile(r"ada(ptive)?(rms|layer|group)norm", re.IGNORECASE)
+_WIDTHS = ("num_channels", "out_features", "out_channels", "num_features", "nf")
+
+
+def is_norm(module: nn.Module) -> bool:
+    """True for torch's norms and, by class name, for the RMS, layer and group norms of model libraries.
+
+    Adaptive norms (`AdaLayerNorm…`) and modules that contain other modules are not plain norms.
+    """
+    name = type(module).__name__
+    if _ADAPTIVE_NAME.search(name) or next(module.children(), None) is not None:
+        return False
+    return isinstance(module, _TORCH_NORMS) or bool(_NORM_NAME.search(name))
+
+
+def is_projection(module: nn.Module) -> bool:
+    """True for linear and convolution layers, including GPT-2's transposed linear layer."""
+    return isinstance(module, (nn.Linear, _ConvNd)) or (
+        type(module).__name__ == "Conv1D" and hasattr(module, "nf")
+    )
+
+
+def unit_axis(module: nn.Module) -> int:
+    """1 where units are channels before the pixels (group and batch norms, convolutions), else −1."""
+    channels_first = getattr(module, "data_format", "") == "channels_first"
+    by_name = type(module).__name__.lower().endswith(("2d", "groupnorm"))
+    return 1 if channels_first or by_name or isinstance(module, (nn.GroupNorm, _NormBase, _ConvNd)) else -1
+
+
+def width(module: nn.Module) -> int | None:
+    """d, the number of units of a norm's or projection's output; None where the module does not tell."""
+    if not is_norm(module) and not is_projection(module):
+        return None
+    declared = next((d for name in _WIDTHS if isinstance(d := getattr(module, name, None), int)), None)
+    if declared is not None:
+        return declared
+    shape = getattr(module, "normalized_shape", None)
+    if shape:
+        return int(shape[-1])
+    weight = getattr(module, "weight", None)
+    return int(weight.shape[-1]) if weight is not None and weight.ndim else None

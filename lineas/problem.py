@@ -1,0 +1,175 @@
+"""Problem: what a method needs to know of a model and its prompts, and nothing more."""
+
+from __future__ import annotations
+
+import re
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import cached_property, partial
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from lineas.capture import Recorder, Transform
+from lineas.errors import PromptError, SiteError
+from lineas.fingerprint import fingerprint
+from lineas.pooling import MeanPooling, Pooling
+from lineas.sites import named_modules
+from lineas.steering import Provenance, Site
+from lineas.version import __version__
+
+Group = Literal["source", "target", "preserve"]
+Rows = dict[Site, list[Tensor]]
+"""Per site one [rows, d] tensor for each time that the site fires in a run, in the order of the prompts."""
+
+
+class Problem(ABC):
+    """A frozen model, the sites to steer and up to three groups of prompts.
+
+    components: the model's modules by component name. sites: in execution order once `order_sites` ran.
+    sizes: how many prompts each group holds; "source" and "target" hold at least two.
+    base_model, prompts_hash: for the provenance.
+    """
+
+    default_sites: ClassVar[str | Sequence[str]]
+
+    def __init__(
+        self,
+        components: Mapping[str, nn.Module],
+        sites: Sequence[Site],
+        sizes: Mapping[Group, int],
+        base_model: str = "",
+        prompts_hash: str = "",
+    ) -> None:
+        for group in ("source", "target"):
+            if sizes.get(group, 0) < 2:
+                raise PromptError(
+                    f"There are {sizes.get(group, 0)} {group} prompts, expected at least 2 (32 work well): "
+                    "a distribution cannot be read off fewer. Sets of different sizes are fine."
+                )
+        if not sites:
+            raise SiteError("There are no sites to steer. Give at least one, such as a pattern that matches norms.")
+        self.components, self.sites, self.sizes = dict(components), list(sites), dict(sizes)
+        self.base_model, self.prompts_hash = base_model, prompts_hash
+
+    @abstractmethod
+    def run(self, group: Group, indices: Sequence[int]) -> None:
+        """Forward these prompts of a group through the model, the same way each time (noise by prompt index)."""
+
+    def mask(self, site: Site, group: Group, indices: Sequence[int]) -> Tensor | None:
+        """[b, s] True at real tokens where a site's positions are the prompt's tokens; None elsewhere."""
+        return None
+
+    @contextmanager
+    def checkpointing(self) -> Iterator[None]:
+        """Recompute activations in the backward pass: in the model's own way, else block by block."""
+        with ExitStack() as stack:
+            for name, component in self.components.items():
+                if _checkpoints_itself(component):
+                    if not component.is_gradient_checkpointing:
+                        component.enable_gradient_checkpointing()
+                        stack.callback(component.disable_gradient_checkpointing)
+                    continue
+                for block in self._blocks(name):
+                    stack.enter_context(_recomputed(block))
+            yield
+
+    def _blocks(self, component: str) -> list[nn.Module]:
+        """The outermost numbered modules that hold sites: "model.layers.3" for "model.layers.3.mlp"."""
+        table, start = named_modules(self.components), f"{component}." if component else ""
+        names = [re.match(r".*?\.\d+(?=\.)", site.name) for site in self.sites if site.name.startswith(start)]
+        return [table[name] for name in dict.fromkeys(found[0] for found in names if found)]
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """No weight asks for a gradient and every module is in evaluation mode; as it was when the block ends."""
+        modules = [module for root in self.components.values() for module in root.modules()]
+        weights = [weight for root in self.components.values() for weight in root.parameters()]
+        training, wanted = [m.training for m in modules], [w.requires_grad for w in weights]
+        try:
+            for module in modules:
+                module.training = False
+            for weight in weights:
+                weight.requires_grad_(False)
+            yield
+        finally:
+            for module, flag in zip(modules, training, strict=True):
+                module.training = flag
+            for weight, flag in zip(weights, wanted, strict=True):
+                weight.requires_grad_(flag)
+
+    def rows(
+        self,
+        group: Group,
+        indices: Sequence[int],
+        transform: Transform | None = None,
+        pooling: Pooling | None = None,
+    ) -> Rows:
+        """Run some prompts and pool what every site gave, after its transform. Gradients flow if enabled."""
+        pool = pooling or MeanPooling()
+
+        def pooled(site: Site, z: Tensor) -> Tensor:
+            return pool(z, site.axis, self.mask(site, group, indices))
+
+        with Recorder(self.components, self.sites, transform, pooled) as recorder:
+            self.run(group, indices)
+        self._check_firing(recorder.silent)
+        return recorder.rows
+
+    @torch.no_grad()
+    def order_sites(self) -> None:
+        """Put the sites into execution order by running one prompt; sites that never fire are an error."""
+        with self.frozen(), Recorder(self.components, self.sites) as recorder:
+            self.run("source", [0])
+        self._check_firing(recorder.silent)
+        self.sites = recorder.order
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """What recognises the model's weights, read once."""
+        return fingerprint(self.components, self.sites)
+
+    def provenance(self, method: str, **settings: str | int | float | bool) -> Provenance:
+        """Where a steering fitted on this problem comes from."""
+        return Provenance(
+            method=method,
+            base_model=self.base_model,
+            fingerprint=self.fingerprint,
+            prompts_hash=self.prompts_hash,
+            settings=settings,
+            library_version=__version__,
+            created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        )
+
+    def _check_firing(self, silent: Sequence[Site]) -> None:
+        if silent:
+            raise SiteError(
+                f"{len(silent)} of {len(self.sites)} sites never ran, the first is {silent[0]}. Their outputs "
+                "are not used by this model with these settings; choose a pattern without them."
+            )
+
+
+def _checkpoints_itself(component: Any) -> bool:
+    """True for models with the interface of diffusers, as far as they support it."""
+    return hasattr(component, "enable_gradient_checkpointing") and getattr(
+        component, "_supports_gradient_checkpointing", True
+    )
+
+
+@contextmanager
+def _recomputed(block: nn.Module) -> Iterator[None]:
+    """The block keeps its inputs alone, and runs again when the backward pass asks for more."""
+    own = block.__dict__.get("forward")
+    # Not the interface of transformers: it only acts in training mode, which would switch dropout on.
+    block.forward = partial(checkpoint, block.forward, use_reentrant=False, preserve_rng_state=False)
+    try:
+        yield
+    finally:
+        if own is None:
+            del block.forward
+        else:
+            block.forward = own

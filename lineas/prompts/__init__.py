@@ -1,0 +1,6 @@
+"""Prompt sets: a bank of neutral captions, concepts woven into them, and files of prompts."""
+
+from lineas.prompts.concepts import KINDS, ConceptPrompts, concept_prompts
+from lineas.prompts.files import hash_prompts, neutral_captions, read_prompts
+
+__all__ = ["KINDS", "ConceptPrompts", "concept_prompts", "hash_prompts", "neutral_captions", "read_prompts"]

@@ -1,0 +1,209 @@
+"""Train the one-step UNet and its text encoder: noise and prompt in, the latent of the rendered scene out.
+
+The regression needs neither teacher nor adversary, because the noise decides all that the prompt leaves open
+(:mod:`lineas.scenes.nuisance`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from diffusers import AutoencoderTiny, UNet2DConditionModel
+from PIL import Image
+from torch import Tensor, nn
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+from lineas.scenes.training.data import HELD_OUT_SEED, noise_for, pixels, read_shard
+from lineas.scenes.training.optimiser import Optimisers, ramp
+from lineas.scenes.training.parallel import Helper
+from lineas.scenes.training.text import LENGTH, build_tokenizer
+
+TIMESTEP = 999
+SIGMA = 14.614641
+"""The largest noise level of the Stable Diffusion betas; the scheduler hands the UNet noise·σ/√(σ² + 1)."""
+
+
+class Denoiser(nn.Module):
+    """Text encoder and UNet as one module: token numbers [b, 32] and noise [b, 4, 16, 16] to latents [b, 4, 16, 16]."""
+
+    def __init__(self, vocabulary: int, end: int) -> None:
+        super().__init__()
+        self.text_encoder = CLIPTextModel(
+            CLIPTextConfig(
+                vocab_size=vocabulary,
+                hidden_size=96,
+                intermediate_size=256,
+                num_hidden_layers=2,
+                num_attention_heads=4,
+                max_position_embeddings=LENGTH,
+                bos_token_id=end - 1,
+                eos_token_id=end,
+                pad_token_id=end,
+            )
+        )
+        self.unet = UNet2DConditionModel(
+            sample_size=16,
+            block_out_channels=(64, 96, 96),
+            layers_per_block=1,
+            down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+            up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+            cross_attention_dim=96,
+            attention_head_dim=4,
+            norm_num_groups=16,
+        )
+
+    def forward(self, tokens: Tensor, noise: Tensor) -> Tensor:
+        words = self.text_encoder(tokens).last_hidden_state
+        sample = (noise * SIGMA / (SIGMA**2 + 1) ** 0.5).contiguous(memory_format=torch.channels_last)
+        return self.unet(sample, torch.tensor(TIMESTEP), encoder_hidden_states=words).sample
+
+
+class Latents:
+    """Cached training examples; shards that another process finishes later are picked up on :meth:`refresh`."""
+
+    def __init__(self, folder: Path, tokenizer: CLIPTokenizer) -> None:
+        self.folder, self.tokenizer, self.loaded = folder, tokenizer, {}
+
+    def refresh(self) -> int:
+        for path in sorted(self.folder.glob("0*.latents.npz")):
+            if path.name not in self.loaded and "part" not in path.name:
+                with np.load(path) as cache:
+                    self.loaded[path.name] = tuple(torch.from_numpy(cache[key]) for key in ("latents", "u", "tokens"))
+        return len(self.loaded)
+
+    def batch(self, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Tokens, noise and target latents of ``size`` random examples of one random shard."""
+        names = list(self.loaded)
+        latents, u, tokens = self.loaded[names[int(torch.randint(len(names), (), generator=generator))]]
+        pick = torch.randint(len(latents), (size,), generator=generator)
+        return tokens[pick].long(), noise_for(u[pick], generator), latents[pick].float()
+
+
+def cache_latents(shard: Path, autoencoder: AutoencoderTiny, tokenizer: CLIPTokenizer) -> None:
+    """Encode one shard of images, once."""
+    path = shard.with_suffix(".latents.npz")
+    if path.exists():
+        return
+    images, u, prompts, _ = read_shard(shard)
+    with torch.no_grad():
+        parts = [autoencoder.encode(pixels(part) * 2 - 1).latents for part in np.array_split(images, 128)]
+    tokens = tokenizer(prompts, padding="max_length", truncation=True, return_tensors="np").input_ids
+    temporary = path.with_suffix(".part.npz")
+    np.savez(temporary, latents=torch.cat(parts).half().numpy(), u=u, tokens=tokens.astype(np.int16))
+    temporary.rename(path)
+
+
+def regression(output: Tensor, latents: Tensor) -> Tensor:
+    """Squared for small errors, absolute for large ones: undecided places choose instead of averaging."""
+    return F.smooth_l1_loss(output.float(), latents, beta=0.3)
+
+
+def losses(model: Denoiser, seed: int, data: Latents, batch: int) -> Iterator[Tensor]:
+    """Endless losses on fresh batches; shards that were encoded meanwhile join in."""
+    generator = torch.Generator().manual_seed(seed)
+    for turn in itertools.count():
+        if turn % 50 == 0:
+            data.refresh()
+        tokens, noise, latents = data.batch(batch, generator)
+        yield regression(model(tokens, noise), latents)
+
+
+@torch.no_grad()
+def preview(model: Denoiser, autoencoder: AutoencoderTiny, data: tuple, path: Path) -> float:
+    """Held-out regression error (mean square), and a sheet: rows of generated images over the rendered ones."""
+    images, u, tokens, latents = data
+    output = model(tokens, noise_for(u, torch.Generator().manual_seed(5)))
+    shown = autoencoder.decode(output[:12]).sample.div(2).add(0.5).clamp(0, 1).permute(0, 2, 3, 1).mul(255).byte().numpy()
+    rows = [np.concatenate(list(row), axis=1) for row in (shown[:6], images[:6], shown[6:], images[6:12])]
+    Image.fromarray(np.concatenate(rows)).save(path)
+    return F.mse_loss(output, latents).item()
+
+
+def save(model: Denoiser, folder: Path, state: dict) -> None:
+    torch.save({"model": model.state_dict(), **state}, folder / "checkpoint.part")
+    (folder / "checkpoint.part").rename(folder / "checkpoint.pt")
+
+
+def held_out(shards: Path, autoencoder: AutoencoderTiny, tokenizer: CLIPTokenizer, count: int = 192) -> tuple:
+    images, u, prompts, _ = read_shard(shards / f"{HELD_OUT_SEED:07d}.npz")
+    tokens = tokenizer(prompts[:count], padding="max_length", truncation=True, return_tensors="pt").input_ids
+    with torch.no_grad():
+        latents = autoencoder.encode(pixels(images[:count]) * 2 - 1).latents
+    return images[:count], torch.from_numpy(u[:count]), tokens, latents
+
+
+def train(arguments: argparse.Namespace) -> None:
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    tokenizer = build_tokenizer(arguments.output / "tokenizer")
+    autoencoder = AutoencoderTiny.from_pretrained(arguments.autoencoder)
+    check = held_out(arguments.shards, autoencoder, tokenizer)
+    cache_latents(arguments.shards / "0000000.npz", autoencoder, tokenizer)
+    data = Latents(arguments.shards, tokenizer)
+    torch.manual_seed(0)
+    make = lambda: Denoiser(len(tokenizer), tokenizer.eos_token_id).to(memory_format=torch.channels_last)  # noqa: E731
+    model = make()
+    optimisers = Optimisers(model, arguments.muon_lr, arguments.adam_lr, outer=("conv_in", "conv_out"))
+    step, spent = 0, 0.0
+    if (arguments.output / "checkpoint.pt").exists():
+        state = torch.load(arguments.output / "checkpoint.pt", weights_only=True)
+        model.load_state_dict(state["model"])
+        optimisers.load_state_dict(state["optimisers"])
+        step, spent = state["step"], state["spent"]
+    stream = partial(losses, data=data, batch=arguments.batch)
+    mine, extra = stream(model, step), Helper(make(), stream, seed=step + 1)
+    start, helped, values = time.time() - spent, 0, []
+    while (progress := (time.time() - start) / (60 * arguments.minutes)) < 1:
+        value = next(mine)
+        value.backward()
+        values.append(value.item())
+        helped += extra.share(model)
+        optimisers.step(ramp(progress))
+        extra.publish(model)
+        step += 1
+        if step % 100 == 0:
+            print(
+                f"{time.time() - start:.0f} s  step {step} (+{helped})  shards {len(data.loaded)}  loss {np.mean(values):.4f}",
+                flush=True,
+            )
+            helped, values = 0, []
+        if step % 400 == 0:
+            state = {"optimisers": optimisers.state_dict(), "step": step, "spent": time.time() - start}
+            save(model, arguments.output, state)
+            print("held-out", preview(model, autoencoder, check, arguments.output / "preview.png"), flush=True)
+    save(model, arguments.output, {"optimisers": optimisers.state_dict(), "step": step, "spent": time.time() - start})
+    print("held-out", preview(model, autoencoder, check, arguments.output / "preview.png"), flush=True)
+    extra.stop()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("shards", type=Path)
+    parser.add_argument("autoencoder", type=Path)
+    parser.add_argument("output", type=Path)
+    parser.add_argument("--minutes", type=float, default=80.0)
+    parser.add_argument("--batch", type=int, default=24)
+    parser.add_argument("--muon-lr", type=float, default=0.02)
+    parser.add_argument("--adam-lr", type=float, default=2e-3)
+    parser.add_argument("--encode-only", action="store_true", help="only fill the cache of latents")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    if arguments.encode_only:
+        tokenizer = build_tokenizer(arguments.output / "tokenizer")
+        autoencoder = AutoencoderTiny.from_pretrained(arguments.autoencoder).to(memory_format=torch.channels_last)
+        for path in sorted(arguments.shards.glob("0??????.npz")):
+            cache_latents(path, autoencoder, tokenizer)
+    else:
+        train(arguments)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,280 @@
+"""Training: LinEAS end to end, all sites at once, one exact full-batch gradient per step."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lineas.affine import UnitMap
+from lineas.config import TrainConfig
+from lineas.errors import MismatchError, NonFiniteError
+from lineas.gradients import FullGradient
+from lineas.maps import map_from_tensors
+from lineas.micro_batches import MicroBatches
+from lineas.objective import Objective, Report
+from lineas.optim import ProximalOptimizer, cosine_learning_rate
+from lineas.parameters import PARAMETERS, AffineParameters
+from lineas.penalties import SparseGroupLasso
+from lineas.pooling import parse_pooling
+from lineas.problem import Problem
+from lineas.starting import starting_statistics
+from lineas.steering import Site, Steering
+
+PLATEAU = 20
+"""Steps that `tolerance` looks back."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a callback sees after each step.
+
+    step: 1 is the first. steps: the most there will be. cost: Σ W2² as the paper writes it, in squared
+    activation units. objective: what is being lowered (standardised cost and preserve term), without penalty.
+    preserve: its preserve part. site_costs: the paper's cost per site. These four were measured just before the
+    step moved the maps; learning_rate and sparsity (0..1) are those of the step. seconds: spent on steps.
+    """
+
+    step: int
+    steps: int
+    cost: float
+    objective: float
+    preserve: float
+    learning_rate: float
+    sparsity: float
+    seconds: float
+    trainer: Trainer = field(repr=False)
+    site_costs: Mapping[Site, float] = field(repr=False, default_factory=dict)
+
+    def steering(self) -> Steering:
+        """The newest steering, to look at or to save."""
+        return self.trainer.steering()
+
+
+Callback = Callable[[Progress], Any]
+"""Called after each step; returning True stops the training, and what was learned is kept."""
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """Maps that were evaluated: after how many steps, with which figures."""
+
+    steps: int
+    report: Report
+    maps: dict[Site, UnitMap]
+
+
+class Trainer:
+    """One training run that can be stepped, stopped, saved and resumed.
+
+    The model is left alone: its weights, their `requires_grad` and its modules' modes are as before between
+    calls. Steps also work inside `torch.inference_mode`, given that the model was not loaded in it.
+    Raises `NonFiniteError`, with the best steering so far, when a cost or a map stops being finite, and
+    `LineasError` when a single prompt does not fit into memory.
+    """
+
+    def __init__(self, problem: Problem, config: TrainConfig | None = None) -> None:
+        self.problem, self.config = problem, config or TrainConfig.preset("fast")
+        self.step_number, self.seconds = 0, 0.0
+        self.history: list[float] = []
+        pooling = parse_pooling(self.config.rows, self.config.seed)
+        self.batches = MicroBatches(problem, self.config.micro_batch)
+        with self._ready():
+            problem.order_sites()
+            target, source = self.batches.rows("target", pooling), self.batches.rows("source", pooling)
+            preserve = self.batches.rows("preserve", pooling) if problem.sizes.get("preserve") else None
+            self.objective = Objective(self.config, source, target, preserve)
+            if (site := self.objective.start.bad_site) is not None:
+                raise self._not_finite("What the untouched model gives", site, step=0)
+            statistics = starting_statistics(self.batches, self.config, self.objective)
+            parameters = {site: PARAMETERS[self.config.map](statistics[site]) for site in problem.sites}
+        self.parameters: dict[Site, AffineParameters] = parameters
+        self.gradient = FullGradient(self.objective, parameters, self.batches, pooling)
+        self.optimizer = _optimizer(self.config, list(parameters.values()))
+        self._best = Evaluated(0, self.objective.start, self._maps())
+
+    def run(self, progress: Callback | None = None) -> Steering:
+        """Step until the last step, a plateau, or a callback that returns True; the `result` is returned."""
+        with self._ready():
+            while self.step_number < self.config.steps:
+                report = self._step()
+                with torch.no_grad():
+                    stop = progress is not None and progress(report) is True
+                if stop or self._on_plateau():
+                    break
+        return self.result()
+
+    def step(self) -> Progress:
+        """One step on the full-batch gradient."""
+        with self._ready():
+            return self._step()
+
+    def steering(self) -> Steering:
+        """The newest steering, detached and on the CPU in float32."""
+        return self._steering(Evaluated(self.step_number, self.objective.last, self._maps()))
+
+    def result(self) -> Steering:
+        """The newest steering, or the best so far where the newest cost is above that of the untouched model.
+
+        The newest maps themselves have not been evaluated: the cost is that of the step before.
+        """
+        last, start = self.objective.last, self.objective.start
+        diverged = last.bad_site is not None or not last.objective <= 1.001 * start.objective
+        return self._steering(self._best) if diverged else self.steering()
+
+    def state(self) -> dict[str, Any]:
+        """Everything that `load_state` needs to go on exactly here: plain values and copies of tensors."""
+        return {
+            "fit": self._identity(),
+            "step": self.step_number,
+            "seconds": self.seconds,
+            "history": list(self.history),
+            "micro_batch": self.batches.size,
+            "scale": self.gradient.scale,
+            "parameters": [p.detach().clone() for p in self._all()],
+            "optimizer": self.optimizer.state_dict(),
+            "report": _plain(self.objective.last),
+            "best": {
+                "steps": self._best.steps,
+                "report": _plain(self._best.report),
+                "maps": [dict(map.tensors()) for map in self._best.maps.values()],
+            },
+        }
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Continue from a `state` of a trainer of the same fit; more steps or another rate are welcome.
+
+        Raises `MismatchError` when the state is of another model, other prompts, sites or kind of maps.
+        """
+        mine, other = self._identity(), state["fit"]
+        different = [name for name in mine if mine[name] != other.get(name)]
+        if different:
+            raise MismatchError(
+                f"The saved training is of another fit: {', '.join(different)} differ. Start it with the same "
+                "model, prompts, sites and options, or start afresh."
+            )
+        with torch.no_grad():
+            for parameter, value in zip(self._all(), state["parameters"], strict=True):
+                parameter.copy_(value)
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step_number, self.seconds = state["step"], state["seconds"]
+        self.history, best = list(state["history"]), state["best"]
+        self.batches.size, self.gradient.scale = state["micro_batch"], state["scale"]
+        self.objective.last = self._report(state["report"])
+        maps = [map_from_tensors(self.config.map, tensors) for tensors in best["maps"]]
+        maps_by_site = dict(zip(self.parameters, maps, strict=True))
+        self._best = Evaluated(best["steps"], self._report(best["report"]), maps_by_site)
+
+    def _step(self) -> Progress:
+        began = time.perf_counter()
+        if trouble := self.gradient():
+            raise self._not_finite(*trouble)
+        last = self.objective.last
+        if last.objective < self._best.report.objective:
+            self._best = Evaluated(self.step_number, last, self._maps())
+        rate = cosine_learning_rate(self.step_number, self.config.steps, self.config.learning_rate)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        if (site := self._bad_map()) is not None:
+            last.bad_site = site
+            raise self._not_finite("A map", site)
+        self.step_number += 1
+        self.history.append(last.objective)
+        self.seconds += time.perf_counter() - began
+        return Progress(
+            step=self.step_number,
+            steps=self.config.steps,
+            cost=last.cost,
+            objective=last.objective,
+            preserve=last.preserve,
+            learning_rate=rate,
+            sparsity=self._sparsity(),
+            seconds=self.seconds,
+            trainer=self,
+            site_costs=last.site_costs,
+        )
+
+    @contextmanager
+    def _ready(self) -> Iterator[None]:
+        with ExitStack() as stack:
+            stack.enter_context(torch.inference_mode(False))
+            stack.enter_context(torch.enable_grad())
+            stack.enter_context(self.problem.frozen())
+            if self.config.checkpointing:
+                stack.enter_context(self.problem.checkpointing())
+            yield
+
+    def _on_plateau(self) -> bool:
+        """The best of the last steps is hardly better than the best before them."""
+        if not self.config.tolerance or len(self.history) <= PLATEAU:
+            return False
+        before, now = min(self.history[:-PLATEAU]), min(self.history[-PLATEAU:])
+        return before - now <= self.config.tolerance * before
+
+    def _steering(self, evaluated: Evaluated) -> Steering:
+        report = evaluated.report
+        settings = {**self.config.settings(), "steps_done": evaluated.steps, "seconds": round(self.seconds, 1)}
+        settings |= {"cost": report.cost, "cost_at_start": self.objective.start.cost}
+        settings |= {f"{group}_prompts": size for group, size in self.problem.sizes.items()}
+        maps = {site: map.to("cpu", torch.float32) for site, map in evaluated.maps.items()}
+        return Steering(maps, self.problem.provenance("lineas", **settings))
+
+    def _maps(self) -> dict[Site, UnitMap]:
+        """Copies of the maps as they are, which later steps leave alone."""
+        with torch.inference_mode(False), torch.no_grad():
+            maps = {site: parameters.map() for site, parameters in self.parameters.items()}
+            return {s: type(m)(**{n: t.detach().clone() for n, t in m.tensors().items()}) for s, m in maps.items()}
+
+    def _all(self) -> list[Tensor]:
+        return [parameter for each in self.parameters.values() for parameter in each.all()]
+
+    def _sparsity(self) -> float:
+        untouched = [(each.deviation == 0) & (each.shift == 0) for each in self.parameters.values()]
+        return sum(int(units.sum()) for units in untouched) / sum(units.numel() for units in untouched)
+
+    def _bad_map(self) -> Site | None:
+        each = self.parameters.items()
+        return next((s for s, p in each if not all(bool(t.isfinite().all()) for t in p.all())), None)
+
+    def _identity(self) -> dict[str, Any]:
+        """What must agree for a state to make sense: its numbers are in units of these rows."""
+        names = ("map", "rows", "standardise", "optimizer", "seed")
+        chosen = {name: getattr(self.config, name) for name in names}
+        model = {"prompts": self.problem.prompts_hash, "weights": self.problem.fingerprint}
+        return {"sites": [f"{site} {site.axis}" for site in self.parameters], **model, **chosen}
+
+    def _report(self, plain: Mapping[str, Any]) -> Report:
+        return Report(**{**plain, "site_costs": dict(zip(self.parameters, plain["site_costs"], strict=False))})
+
+    def _not_finite(self, what: str, site: Site, step: int | None = None) -> NonFiniteError:
+        if step == 0:
+            message = f"{what} is not finite, first at {site}. Load the model in bfloat16 or float32."
+            return NonFiniteError(message, step=0, site=str(site))
+        return NonFiniteError(
+            f"{what} is not finite at step {self.step_number + 1}, first at {site}. Lower the learning rate (it is "
+            f"{self.config.learning_rate:g}), or turn standardise on; the best steering so far is kept.",
+            step=self.step_number + 1,
+            site=str(site),
+            steering=self._steering(self._best) if self._best.steps else None,
+        )
+
+
+def _optimizer(config: TrainConfig, parameters: list[AffineParameters]) -> ProximalOptimizer:
+    penalised = [p for each in parameters for p in each.penalised()]
+    free = [p for each in parameters for p in each.free()]
+    base = torch.optim.Adam if config.optimizer == "adam" else torch.optim.SGD
+    groups: list[dict[str, Any]] = [{"params": group} for group in (penalised, free) if group]
+    proxes = [SparseGroupLasso(config.l1, config.group).prox, None][: len(groups)]
+    return ProximalOptimizer(base(groups, lr=config.learning_rate), proxes, config.sparsity)
+
+
+def _plain(report: Report) -> dict[str, Any]:
+    plain = asdict(report) | {"site_costs": list(report.site_costs.values())}
+    return {name: value for name, value in plain.items() if name != "bad_site"}
