@@ -19,8 +19,8 @@ def option(default: Any, help: str, **limits: float) -> Any:
 class TrainConfig:
     """Options of LinEAS, checked when built; `ConfigError` says which one is wrong and what it takes.
 
-    `TrainConfig.preset("fast")` is the default of every face. `TrainConfig.preset("paper")` is the optimisation
-    as the paper writes it: proximal SGD on the unscaled cost.
+    `TrainConfig.preset("fast")` is the default of every face. `TrainConfig.preset("paper")` is the
+    optimisation as the paper writes it: proximal SGD on the unscaled cost.
     """
 
     steps: int = option(100, "Largest number of steps; more follow the targets more closely.", minimum=1)
@@ -39,17 +39,25 @@ class TrainConfig:
     l1: float = option(1.0, "Share of the penalty that acts on single units.", minimum=0)
     group: float = option(1.0, "Share of the penalty that acts on whole sites.", minimum=0)
     preserve: float = option(
-        1.0, "Weight of the preserve prompts; raising it keeps other images closer to what they were.", minimum=0
+        1.0,
+        "Weight of the preserve prompts; raising it keeps other images closer to what they were.",
+        minimum=0,
     )
     map: Literal["affine", "gated"] = option(
         "affine", "affine: scale and shift everywhere; gated: only where the concept is (cannot be fused)."
     )
     rows: str = option("mean", "What a prompt contributes: its mean, or single positions as in tokens:8.")
     tolerance: float = option(
-        0.0, "Stop when 20 steps lower the objective by less than this share of it; 0 never stops early.", minimum=0
+        0.0,
+        "Stop when 20 steps lower the objective by less than this share of it; 0 never stops early.",
+        minimum=0,
     )
-    micro_batch: int = option(0, "Prompts that run at once; 0 tries all and halves while memory is short.", minimum=0)
-    checkpointing: bool = option(False, "Trade time for memory by recomputing activations, where the model offers it.")
+    micro_batch: int = option(
+        0, "Prompts that run at once; 0 tries all and halves while memory is short.", minimum=0
+    )
+    checkpointing: bool = option(
+        False, "Trade time for memory by recomputing activations, where the model offers it."
+    )
     seed: int = option(0, "Seed of the initial noise and of sampled positions.", minimum=0)
 
     def __post_init__(self) -> None:
@@ -70,7 +78,9 @@ class TrainConfig:
             known = [entry.name for entry in fields(cls)]
             near = [name for each in unknown for name in get_close_matches(each, known)]
             hint = f" Near names: {', '.join(near)}." if near else ""
-            raise ConfigError(f"Unknown option {', '.join(unknown)}.{hint} The options are {', '.join(known)}.")
+            raise ConfigError(
+                f"Unknown option {', '.join(unknown)}.{hint} The options are {', '.join(known)}."
+            )
         return replace(PRESETS[name], **changes)
 
     def settings(self) -> dict[str, str | int | float | bool]:
@@ -79,7 +89,7 @@ class TrainConfig:
 
 
 def _check(name: str, value: Any, default: Any, low: float | None) -> None:
-    """`ConfigError` unless `value` is of the kind of `default` and, for numbers, finite and at least `low`."""
+    """`ConfigError` unless `value` is of the kind of `default` and, as a number, finite, at least `low`."""
     kind: Any = (int, float) if type(default) is float else type(default)
     # bool is a kind of int in Python, and never a number that someone meant.
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 
 import torch
 from torch import Tensor
 
 from lineas.micro_batches import MicroBatches, joined
-from lineas.objective import Objective
+from lineas.objective import Objective, Report
 from lineas.parameters import AffineParameters
 from lineas.pooling import Pooling
 from lineas.problem import Group, Rows
@@ -57,6 +58,17 @@ class FullGradient:
                 gradient /= self.scale
         return None
 
+    @torch.no_grad()
+    def evaluate(self) -> Report:
+        """The figures at the parameters as they are, without a gradient."""
+        self.batches.fitting(self._figures)
+        return self.objective.last
+
+    def _figures(self) -> None:
+        self.objective.cost(joined(self._parts("source")))
+        if self.objective.preserves:
+            self.objective.preserve(joined(self._parts("preserve")), sum(self.batches.of("preserve"), []))
+
     def _accumulate(self) -> None:
         for each in self.parameters.values():
             each.forget_gradients()
@@ -71,28 +83,38 @@ class FullGradient:
         """
         batches = self.batches.of("source")
         if len(batches) == 1:
-            self._backward([self.objective.cost(self._rows("source", batches[0]))])
+            with self._rows("source", batches[0]) as rows:
+                self._backward([self.objective.cost(rows)])
             return
         with torch.no_grad():
-            parts = [self._rows("source", batch) for batch in batches]
+            parts = self._parts("source")
         whole = joined(parts)
         leaves = {site: [rows.detach().requires_grad_() for rows in each] for site, each in whole.items()}
         self.objective.cost(leaves).backward()
         for batch, shares in zip(batches, _shares(leaves, parts), strict=True):
-            self._backward(_flat(self._rows("source", batch)), shares)
+            with self._rows("source", batch) as rows:
+                self._backward(_flat(rows), shares)
 
     def _preserve(self) -> None:
         """The preserve term is a sum over prompts, so each micro-batch goes back at once."""
         for batch in self.batches.of("preserve") if self.objective.preserves else []:
-            self._backward([self.objective.preserve(self._rows("preserve", batch), batch)])
+            with self._rows("preserve", batch) as rows:
+                self._backward([self.objective.preserve(rows, batch)])
 
-    def _rows(self, group: Group, indices: Sequence[int]) -> Rows:
+    def _parts(self, group: Group) -> list[Rows]:
+        parts = []
+        for batch in self.batches.of(group):
+            with self._rows(group, batch) as rows:
+                parts.append(rows)
+        return parts
+
+    def _rows(self, group: Group, indices: Sequence[int]) -> AbstractContextManager[Rows]:
         maps = {site: parameters.map() for site, parameters in self.parameters.items()}
 
         def transform(site: Site, z: Tensor) -> Tensor:
             return maps[site](z, 1.0, site.axis)
 
-        return self.batches.problem.rows(group, indices, transform, self.pooling)
+        return self.batches.problem.recording(group, indices, transform, self.pooling)
 
     def _backward(self, outputs: list[Tensor], gradients: Sequence[Tensor] | None = None) -> None:
         gradients = gradients or [torch.ones_like(output) for output in outputs]

@@ -62,8 +62,8 @@ class MicroBatches:
     def _halve(self, error: Exception) -> None:
         if self.size == 1:
             raise LineasError(
-                "One prompt at a time does not fit into memory. Turn on checkpointing, lower the image size or "
-                "the length of the texts, choose fewer sites, or load the model in half precision."
+                "One prompt at a time does not fit into memory. Turn on checkpointing, lower the image size "
+                "or the length of the texts, choose fewer sites, or load the model in half precision."
             ) from error
         self.size //= 2
 

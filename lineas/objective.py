@@ -33,8 +33,8 @@ class Objective:
     """The objective as a function of rows, which may be leaves: it never runs the model.
 
     source, target, preserve: rows of the untouched model; a site that fires several times in a run (one per
-    denoising step) has its costs averaged. Source: LinEAS section 3, equation of the cost; the preserve term is
-    the mean square of preserve rows against what they were, in the same units.
+    denoising step) has its costs averaged. Source: LinEAS section 3, equation of the cost; the preserve
+    term is the mean square of preserve rows against what they were, in the same units.
 
     start: the report of the untouched model. last: the report of the newest evaluation.
     """
@@ -68,7 +68,9 @@ class Objective:
             paper[site] = torch.stack([cost.detach().sum() for cost in per_unit]).mean()
         total, costs = _sum(objective), _numbers(paper)
         bad = _first_not_finite(costs)
-        self.last = Report(math.fsum(costs.values()) if bad is None else math.nan, total.item(), 0.0, costs, bad)
+        self.last = Report(
+            math.fsum(costs.values()) if bad is None else math.nan, total.item(), 0.0, costs, bad
+        )
         return total
 
     def preserve(self, rows: Rows, indices: Sequence[int]) -> Tensor:

@@ -13,19 +13,21 @@ from torch.optim import Optimizer
 
 from lineas.errors import ConfigError
 
-Prox = Callable[[Tensor, float], Tensor]
+Prox = Callable[[Tensor, "float | Tensor"], Tensor]
 
 
 class ProximalOptimizer:
     """A base optimiser's step, then every parameter x becomes prox(x, lr · γ).
 
     base: any torch optimiser; its learning rate is read at each step.
-    prox: (x, step size) -> x, for all parameter groups, or one per group with None for no penalty.
+    prox: (x, step size) -> x, for all parameter groups, or one per group with None for no penalty; the
+    step is a number, or one per element.
     gamma: γ, at least 0; 0 leaves the base optimiser as it is. Raising it makes more exact zeros.
 
-    With SGD this is proximal gradient descent on cost + γ · penalty. With an adaptive base (Adam) the prox
-    still takes lr · γ for every parameter, not lr · γ / √v: γ then weighs the penalty against gradients
-    brought to unit size, so the support it leaves does not depend on the scale of the cost.
+    This is proximal gradient descent on cost + γ · penalty. With an adaptive base (Adam) the prox is that of
+    its metric, a step lr · γ / √v for each number, so that it settles on the same minimum as SGD and γ weighs
+    the penalty against the cost itself. (With lr · γ for all, every gradient counts as 1 whatever its size,
+    and the support is everything below γ = 1 and nothing above.)
     Raises `ConfigError` when the proxes do not pair with the groups. Source: LinEAS section 3.2.
     """
 
@@ -53,9 +55,16 @@ class ProximalOptimizer:
         for group, prox in zip(self.base.param_groups, self.proxes, strict=True):
             if prox is None:
                 continue
-            size = float(group["lr"]) * self.gamma
             for parameter in group["params"]:
-                parameter.copy_(prox(parameter, size))
+                parameter.copy_(prox(parameter, self._size(group, parameter)))
+
+    def _size(self, group: dict[str, Any], parameter: Tensor) -> float | Tensor:
+        """lr · γ, divided by what the base has just divided this parameter's gradient by."""
+        size, state = float(group["lr"]) * self.gamma, self.base.state.get(parameter, {})
+        if size == 0 or "exp_avg_sq" not in state:
+            return size
+        mean_square = state["exp_avg_sq"] / (1 - group["betas"][1] ** float(state["step"]))
+        return size / (mean_square.sqrt() + group["eps"])
 
     def zero_grad(self) -> None:
         """Forget the gradients."""

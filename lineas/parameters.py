@@ -32,8 +32,8 @@ class Statistics:
 class AffineParameters:
     """ω − 1 and the shift at the pivot: T(z) = z + deviation ⊙ (z − center) + spread ⊙ shift, all [d].
 
-    Both are zero at the identity, and a unit with two zeros is untouched, so a penalty on them is a penalty on
-    the map's support.
+    Both are zero at the identity, and a unit with two zeros is untouched, so a penalty on them is a penalty
+    on the map's support.
     """
 
     kind: ClassVar[str] = "affine"

@@ -52,13 +52,15 @@ class Problem(ABC):
                     "a distribution cannot be read off fewer. Sets of different sizes are fine."
                 )
         if not sites:
-            raise SiteError("There are no sites to steer. Give at least one, such as a pattern that matches norms.")
+            raise SiteError(
+                "There are no sites to steer. Give at least one, such as a pattern that matches norms."
+            )
         self.components, self.sites, self.sizes = dict(components), list(sites), dict(sizes)
         self.base_model, self.prompts_hash = base_model, prompts_hash
 
     @abstractmethod
     def run(self, group: Group, indices: Sequence[int]) -> None:
-        """Forward these prompts of a group through the model, the same way each time (noise by prompt index)."""
+        """Forward these prompts of a group through the model, the same way each time (noise by index)."""
 
     def mask(self, site: Site, group: Group, indices: Sequence[int]) -> Tensor | None:
         """[b, s] True at real tokens where a site's positions are the prompt's tokens; None elsewhere."""
@@ -70,12 +72,10 @@ class Problem(ABC):
         with ExitStack() as stack:
             for name, component in self.components.items():
                 if _checkpoints_itself(component):
-                    if not component.is_gradient_checkpointing:
-                        component.enable_gradient_checkpointing()
-                        stack.callback(component.disable_gradient_checkpointing)
-                    continue
-                for block in self._blocks(name):
-                    stack.enter_context(_recomputed(block))
+                    stack.enter_context(_in_its_own_way(component))
+                else:
+                    for block in self._blocks(name):
+                        stack.enter_context(_recomputed(block))
             yield
 
     def _blocks(self, component: str) -> list[nn.Module]:
@@ -86,7 +86,7 @@ class Problem(ABC):
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """No weight asks for a gradient and every module is in evaluation mode; as it was when the block ends."""
+        """No weight asks for a gradient and modules are in evaluation mode; as before when the block ends."""
         modules = [module for root in self.components.values() for module in root.modules()]
         weights = [weight for root in self.components.values() for weight in root.parameters()]
         training, wanted = [m.training for m in modules], [w.requires_grad for w in weights]
@@ -109,16 +109,34 @@ class Problem(ABC):
         transform: Transform | None = None,
         pooling: Pooling | None = None,
     ) -> Rows:
-        """Run some prompts and pool what every site gave, after its transform. Gradients flow if enabled."""
+        """Run some prompts and pool what every site gave, after its transform; without a backward pass."""
+        with self.recording(group, indices, transform, pooling) as rows:
+            return rows
+
+    @contextmanager
+    def recording(
+        self,
+        group: Group,
+        indices: Sequence[int],
+        transform: Transform | None = None,
+        pooling: Pooling | None = None,
+    ) -> Iterator[Rows]:
+        """The same, with the transforms on the model until the block ends: recomputation needs them again.
+
+        Gradients flow if enabled; the backward pass belongs inside the block.
+        """
         pool = pooling or MeanPooling()
 
         def pooled(site: Site, z: Tensor) -> Tensor:
-            return pool(z, site.axis, self.mask(site, group, indices))
+            mask = self.mask(site, group, indices)
+            if mask is not None and z.ndim == 2 and len(z) == mask.numel():
+                z = z.unflatten(0, mask.shape)  # some models lay the tokens of all prompts end to end
+            return pool(z, site.axis, mask)
 
         with Recorder(self.components, self.sites, transform, pooled) as recorder:
             self.run(group, indices)
-        self._check_firing(recorder.silent)
-        return recorder.rows
+            self._check_firing(recorder.silent)
+            yield recorder.rows
 
     @torch.no_grad()
     def order_sites(self) -> None:
@@ -148,16 +166,27 @@ class Problem(ABC):
     def _check_firing(self, silent: Sequence[Site]) -> None:
         if silent:
             raise SiteError(
-                f"{len(silent)} of {len(self.sites)} sites never ran, the first is {silent[0]}. Their outputs "
-                "are not used by this model with these settings; choose a pattern without them."
+                f"{len(silent)} of {len(self.sites)} sites never ran, the first is {silent[0]}. Their "
+                "outputs are not used by this model with these settings; choose a pattern without them."
             )
 
 
-def _checkpoints_itself(component: Any) -> bool:
+def _checkpoints_itself(component: nn.Module) -> bool:
     """True for models with the interface of diffusers, as far as they support it."""
-    return hasattr(component, "enable_gradient_checkpointing") and getattr(
-        component, "_supports_gradient_checkpointing", True
-    )
+    offered = hasattr(component, "enable_gradient_checkpointing")
+    return offered and getattr(component, "_supports_gradient_checkpointing", True)
+
+
+@contextmanager
+def _in_its_own_way(component: Any) -> Iterator[None]:
+    if component.is_gradient_checkpointing:
+        yield
+        return
+    component.enable_gradient_checkpointing()
+    try:
+        yield
+    finally:
+        component.disable_gradient_checkpointing()
 
 
 @contextmanager

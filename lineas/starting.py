@@ -53,5 +53,6 @@ def _with_gate(plain: Statistics, prompts: int, source: list[Tensor], target: li
         direction = away[torch.arange(len(away), device=away.device), furthest].mean(0)
     found, usual = (away @ direction).amax(1).mean(), ((v - center) / unit) @ direction
     threshold = (found + torch.quantile(usual, 0.95)) / 2
-    scale = 1 / (found - threshold).clamp_min(1e-6)
+    # Where the concept hardly stands out, a gate as sharp as the gap would be a step that cannot learn.
+    scale = 1 / torch.maximum(found - threshold, usual.std(correction=0) / 2).clamp_min(1e-6)
     return Statistics(plain.spread, plain.center, direction * scale, -threshold * scale, center, unit)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -35,9 +35,9 @@ class Progress:
     """What a callback sees after each step.
 
     step: 1 is the first. steps: the most there will be. cost: Σ W2² as the paper writes it, in squared
-    activation units. objective: what is being lowered (standardised cost and preserve term), without penalty.
-    preserve: its preserve part. site_costs: the paper's cost per site. These four were measured just before the
-    step moved the maps; learning_rate and sparsity (0..1) are those of the step. seconds: spent on steps.
+    activation units. objective: what is being lowered (standardised cost and preserve term), without
+    penalty. preserve: its preserve part. site_costs: the paper's cost per site. These four were measured just
+    before the step moved the maps. learning_rate, sparsity (0..1): of the step. seconds: spent on steps.
     """
 
     step: int
@@ -114,6 +114,11 @@ class Trainer:
         with self._ready():
             return self._step()
 
+    def evaluate(self) -> Report:
+        """The figures of the newest maps; `Progress` has those of the maps before them. Costs a forward pass."""
+        with self._ready():
+            return self.gradient.evaluate()
+
     def steering(self) -> Steering:
         """The newest steering, detached and on the CPU in float32."""
         return self._steering(Evaluated(self.step_number, self.objective.last, self._maps()))
@@ -155,8 +160,8 @@ class Trainer:
         different = [name for name in mine if mine[name] != other.get(name)]
         if different:
             raise MismatchError(
-                f"The saved training is of another fit: {', '.join(different)} differ. Start it with the same "
-                "model, prompts, sites and options, or start afresh."
+                f"The saved training is of another fit: {', '.join(different)} differ. Start it with the "
+                "same model, prompts, sites and options, or start afresh."
             )
         with torch.no_grad():
             for parameter, value in zip(self._all(), state["parameters"], strict=True):
@@ -183,7 +188,7 @@ class Trainer:
         self.optimizer.step()
         self.optimizer.zero_grad()
         if (site := self._bad_map()) is not None:
-            last.bad_site = site
+            self.objective.last = replace(last, bad_site=site)
             raise self._not_finite("A map", site)
         self.step_number += 1
         self.history.append(last.objective)
@@ -220,7 +225,11 @@ class Trainer:
 
     def _steering(self, evaluated: Evaluated) -> Steering:
         report = evaluated.report
-        settings = {**self.config.settings(), "steps_done": evaluated.steps, "seconds": round(self.seconds, 1)}
+        settings = {
+            **self.config.settings(),
+            "steps_done": evaluated.steps,
+            "seconds": round(self.seconds, 1),
+        }
         settings |= {"cost": report.cost, "cost_at_start": self.objective.start.cost}
         settings |= {f"{group}_prompts": size for group, size in self.problem.sizes.items()}
         maps = {site: map.to("cpu", torch.float32) for site, map in evaluated.maps.items()}
@@ -230,7 +239,9 @@ class Trainer:
         """Copies of the maps as they are, which later steps leave alone."""
         with torch.inference_mode(False), torch.no_grad():
             maps = {site: parameters.map() for site, parameters in self.parameters.items()}
-            return {s: type(m)(**{n: t.detach().clone() for n, t in m.tensors().items()}) for s, m in maps.items()}
+            return {
+                s: type(m)(**{n: t.detach().clone() for n, t in m.tensors().items()}) for s, m in maps.items()
+            }
 
     def _all(self) -> list[Tensor]:
         return [parameter for each in self.parameters.values() for parameter in each.all()]
@@ -251,15 +262,17 @@ class Trainer:
         return {"sites": [f"{site} {site.axis}" for site in self.parameters], **model, **chosen}
 
     def _report(self, plain: Mapping[str, Any]) -> Report:
-        return Report(**{**plain, "site_costs": dict(zip(self.parameters, plain["site_costs"], strict=False))})
+        return Report(
+            **{**plain, "site_costs": dict(zip(self.parameters, plain["site_costs"], strict=False))}
+        )
 
     def _not_finite(self, what: str, site: Site, step: int | None = None) -> NonFiniteError:
         if step == 0:
             message = f"{what} is not finite, first at {site}. Load the model in bfloat16 or float32."
             return NonFiniteError(message, step=0, site=str(site))
         return NonFiniteError(
-            f"{what} is not finite at step {self.step_number + 1}, first at {site}. Lower the learning rate (it is "
-            f"{self.config.learning_rate:g}), or turn standardise on; the best steering so far is kept.",
+            f"{what} is not finite at step {self.step_number + 1}, first at {site}. Lower the learning rate "
+            f"(it is {self.config.learning_rate:g}), or turn standardise on; the best steering is kept.",
             step=self.step_number + 1,
             site=str(site),
             steering=self._steering(self._best) if self._best.steps else None,
@@ -276,5 +289,6 @@ def _optimizer(config: TrainConfig, parameters: list[AffineParameters]) -> Proxi
 
 
 def _plain(report: Report) -> dict[str, Any]:
-    plain = asdict(report) | {"site_costs": list(report.site_costs.values())}
-    return {name: value for name, value in plain.items() if name != "bad_site"}
+    """A report without its sites, which the order of the costs implies."""
+    figures = {"cost": report.cost, "objective": report.objective, "preserve": report.preserve}
+    return figures | {"site_costs": list(report.site_costs.values())}

@@ -17,10 +17,11 @@ import pytest
 ROOT = Path(__file__).parents[1]
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("transport", "affine", "gated", "low_rank", "maps", "penalties", "pooling", "errors"),
-    ("steering", "storage", "optim", "config", "export", "kinds"),
+    ("steering", "storage", "optim", "config", "version", "kinds"),
     (
-        *("sites", "capture", "fingerprint", "apply", "regions", "fuse", "folding", "folds"),
-        *("problem", "training", "methods", "methods.*"),
+        *("sites", "capture", "fingerprint", "apply", "regions", "fuse", "folding", "folds", "export"),
+        *("problem", "micro_batches", "objective", "parameters", "starting", "gradients", "training"),
+        *("checkpoint", "methods", "methods.*"),
     ),
     (
         "adapters",

@@ -6,22 +6,22 @@ Commands import what they need when they run, so that `lineas --help` does not w
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
 from collections.abc import Sequence
 
-from lineas.cli import compose, demo, export, generate, info, invert, train
-from lineas.cli.console import complain, notes
+from lineas.cli.console import complain, notes, tolerate_any_encoding
 from lineas.errors import LineasError
 from lineas.version import __version__
 
 COMMANDS = {
-    "demo": demo,
-    "train": train,
-    "generate": generate,
-    "info": info,
-    "invert": invert,
-    "compose": compose,
-    "export": export,
+    "demo": "Remove a concept from the bundled image model in a minute, and measure it.",
+    "train": "Train a steering from prompts, or from a concept.",
+    "generate": "Generate images or text with steerings, at one strength or a sweep of them.",
+    "info": "Show where a steering file acts, how strongly, and what it was made from.",
+    "invert": "Write the steering that undoes another one.",
+    "compose": "Combine several steerings into one file.",
+    "export": "Write a steering as a stock LoRA file.",
 }
 FAILED, REFUSED, INTERRUPTED = 1, 2, 130
 
@@ -32,7 +32,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     0: done. 2: refused, with one message that says what to do. 130: aborted with Ctrl-C. 1: a fault of the
     program, which `--debug` shows in full. Raises the exception itself with `--debug`.
     """
-    args = parser().parse_args(argv)
+    tolerate_any_encoding()
+    words = list(sys.argv[1:] if argv is None else argv)
+    chosen = next((word for word in words if word in COMMANDS), None)
+    args = parser(chosen).parse_args(words)
     try:
         with notes():
             args.run(args)
@@ -52,19 +55,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def parser() -> argparse.ArgumentParser:
-    """The parser of all commands; each command module adds its own options and is run as `args.run(args)`."""
+def parser(chosen: str | None = None) -> argparse.ArgumentParser:
+    """The parser of all commands. Only the chosen one is imported: it adds its options, and `run(args)`."""
     top = argparse.ArgumentParser(
         prog="lineas", description="Remove or add a concept with one small file and one strength."
     )
     top.add_argument("--version", action="version", version=f"lineas {__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for name, command in COMMANDS.items():
-        summary = (command.__doc__ or "").strip().partition("\n")[0]
-        one = commands.add_parser(name, help=summary, description=command.__doc__)
-        command.add_options(one)
-        one.add_argument("--debug", action="store_true", help="Show the full traceback of an error.")
-        one.set_defaults(run=command.run)
+    for name, summary in COMMANDS.items():
+        command = importlib.import_module(f"{__name__}.{name}") if name == chosen else None
+        one = commands.add_parser(name, help=summary, description=command.__doc__ if command else summary)
+        if command is not None:
+            command.add_options(one)
+            one.add_argument("--debug", action="store_true", help="Show the full traceback of an error.")
+            one.set_defaults(run=command.run)
     return top
 
 

@@ -19,6 +19,13 @@ def complain(text: str) -> None:
     print(f"lineas: {text}", file=sys.stderr, flush=True)
 
 
+def tolerate_any_encoding() -> None:
+    """Where a terminal cannot show a sign such as λ, print a question mark instead of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+
+
 def bar(total: int, what: str, unit: str) -> Any:
     """A tqdm progress bar, shown on terminals only."""
     from tqdm import tqdm

@@ -13,17 +13,18 @@ from typing import TYPE_CHECKING, Any
 
 from lineas.cli import files, models
 from lineas.cli.budget import Budget
-from lineas.cli.checkpoint import Run
 from lineas.cli.console import bar, say
 from lineas.cli.demo_figures import draw_figures, table
-from lineas.cli.fitting import train
+from lineas.cli.fitting import Outcome, load_optimisers, train
 from lineas.cli.prompt_sets import scene_concept
-from lineas.cli.train import build_trainer, labelled
+from lineas.cli.runs import Run
+from lineas.cli.train import build_trainer, cost_change, labelled
 from lineas.cli.train_options import add_train_options, train_config
 from lineas.errors import ConfigError, MissingExtraError, require
 
 if TYPE_CHECKING:
     from lineas.evaluation.concept_report import ConceptReport
+    from lineas.scenes import ConceptSets
     from lineas.steering import Steering
 
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -35,10 +36,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--concept", default="time:night", metavar="KIND:NAME", help="What to remove (default time:night)."
     )
-    parser.add_argument("--seconds", type=float, default=60.0, metavar="S", help="Time for training (default 60).")
+    parser.add_argument(
+        "--seconds", type=float, default=60.0, metavar="S", help="Time for training (default 60)."
+    )
     parser.add_argument("--output", default="demo", metavar="FOLDER", help="Where files go (default: demo).")
-    parser.add_argument("--held-out", type=int, default=64, metavar="N", help="Prompts measured with it, and without.")
-    parser.add_argument("--sites", nargs="+", metavar="PATTERN", help="Where to steer (default: the usual sites).")
+    parser.add_argument(
+        "--held-out", type=int, default=64, metavar="N", help="Prompts measured with it, and without."
+    )
+    parser.add_argument(
+        "--sites", nargs="+", metavar="PATTERN", help="Where to steer (default: the usual sites)."
+    )
     add_train_options(parser)
 
 
@@ -46,11 +53,10 @@ def run(args: argparse.Namespace) -> None:
     from lineas.scenes import concept_sets
 
     _check(args)
-    concept = scene_concept(args.concept)
-    config = train_config(args)
+    concept, config = scene_concept(args.concept), train_config(args)
     folder = files.folder(args.output)
     require("matplotlib", "evaluation")  # before the training rather than after it
-    say(f"loading the bundled model, to remove {' '.join(concept[::-1])} …")
+    say(f"loading the bundled model, to remove {concept[1]} ({concept[0]}) …")
     model = models.load(models.BUNDLED)
     sets = concept_sets(*concept, seed=config.seed, held_out=args.held_out)
     asked = Run(
@@ -59,37 +65,37 @@ def run(args: argparse.Namespace) -> None:
         source=sets.source,
         target=sets.target,
         preserve=sets.preserve,
+        label=f"remove {':'.join(concept)}",
         config=asdict(config),
         sites=tuple(args.sites) if args.sites else None,
     )
-    budget = Budget(args.seconds)
+    outcome, facts = _trained(model, asked, args.seconds)
+    start = time.perf_counter()
+    report = _measured(model.obj, outcome.steering, concept, sets)
+    facts["seconds_to_measure"] = round(time.perf_counter() - start, 1)
+    say(table(concept, report, len(sets.held_out_with), len(sets.held_out_without)))
+    figures = draw_figures(folder, model.obj, outcome.steering, sets, outcome.costs, report)
+    record = files.write_json(_record(concept, facts, report), folder / "report.json")
+    say("files: " + "\n       ".join(str(path) for path in (asked.output, *figures, record)))
+
+
+def _trained(model: models.Model, asked: Run, seconds: float) -> tuple[Outcome, dict[str, Any]]:
+    """Train, save and say how it went; the facts are for the record."""
+    load_optimisers()
+    budget = Budget(seconds)
     trainer = build_trainer(model, asked)
     outcome = train(trainer, budget)
-    training_seconds = budget.elapsed
-    steering = labelled(outcome.steering, f"remove {':'.join(concept)}")
-    files.save_or_rescue(steering, Path(asked.output))
-    facts = {
-        "steps": trainer.step_number,
-        "seconds": round(training_seconds, 1),
-        "cost at start": trainer.objective.cost_at_start,
-        "cost": outcome.costs[-1] if outcome.costs else trainer.objective.cost_at_start,
-        "sites": len(steering.maps),
-        "stopped": outcome.stopped,
-    }
-    say(
-        f"{facts['steps']} steps in {facts['seconds']:.0f} s at {facts['sites']} sites, "
-        f"cost {facts['cost at start']:.4g} -> {facts['cost']:.4g}"
-    )
-    start = time.perf_counter()
-    report = _measured(model.obj, steering, concept, sets.held_out_with, sets.held_out_without)
-    facts["seconds to measure"] = round(time.perf_counter() - start, 1)
-    say(table(concept, report, len(sets.held_out_with), len(sets.held_out_without)))
-    made = [Path(asked.output), *draw_figures(folder, model.obj, steering, sets, outcome.costs, report)]
-    made.append(files.write_json(_record(concept, facts, report), folder / "report.json"))
-    say("files: " + "\n       ".join(str(path) for path in made))
+    facts = {"steps": trainer.step_number, "seconds": round(budget.elapsed, 1), "stopped": outcome.stopped}
+    outcome.steering = labelled(outcome.steering, asked.label)
+    files.save_or_rescue(outcome.steering, Path(asked.output))
+    made = outcome.steering.provenance.settings
+    sites = len(outcome.steering.maps)
+    say(f"{facts['steps']} steps in {facts['seconds']:.0f} s at {sites} sites, {cost_change(made)}")
+    costs = {name: made[name] for name in ("cost_at_start", "cost")}
+    return outcome, facts | costs | {"sites": sites, "settings": dict(made)}
 
 
-def _measured(pipe: Any, steering: Steering, concept: tuple[str, str], inside: Any, cross: Any) -> ConceptReport:
+def _measured(pipe: Any, steering: Steering, concept: tuple[str, str], sets: ConceptSets) -> ConceptReport:
     from lineas.evaluation.concept_report import concept_report
     from lineas.evaluation.drawing import Drawer
     from lineas.scenes import Detector, load_clip, parse
@@ -98,11 +104,20 @@ def _measured(pipe: Any, steering: Steering, concept: tuple[str, str], inside: A
         clip = load_clip()
     except MissingExtraError:
         clip = None
-    detector = Detector.load()
+    inside, cross, detector = sets.held_out_with, sets.held_out_without, Detector.load()
     with bar((len(inside) + len(cross)) * len(STRENGTHS), "measuring", "image") as shown:
-        draw = Drawer(pipe, [steering], recipe="scenes", seed=MEASURING_SEED, batch=16, on_images=shown.update)
+        draw = Drawer(
+            pipe, [steering], recipe="scenes", seed=MEASURING_SEED, batch=16, on_images=shown.update
+        )
         return concept_report(
-            draw, detector.found, concept, inside, cross, STRENGTHS, named=lambda p: parse(p).concepts(), clip=clip
+            draw,
+            detector.found,
+            concept,
+            inside,
+            cross,
+            STRENGTHS,
+            named=lambda p: parse(p).concepts(),
+            clip=clip,
         )
 
 

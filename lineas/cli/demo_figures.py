@@ -62,7 +62,8 @@ def _amounts(steering: Steering, support: dict[str, float]) -> dict[str, float]:
     """Mean size of the scale's deviation per site; the share of steered units where a map has none."""
     tensors = {str(site): map.tensors() for site, map in steering.maps.items()}
     return {
-        name: float(t["deviation"].abs().mean()) if "deviation" in t else support[name] for name, t in tensors.items()
+        name: float(t["deviation"].abs().mean()) if "deviation" in t else support[name]
+        for name, t in tensors.items()
     }
 
 

@@ -13,7 +13,9 @@ from lineas.cli.values import strength
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE", help="The steering file.")
     models.add_model_options(parser)
-    parser.add_argument("--output", metavar="FILE", help="The LoRA file (default: FILE with -lora in its name).")
+    parser.add_argument(
+        "--output", metavar="FILE", help="The LoRA file (default: FILE with -lora in its name)."
+    )
     parser.add_argument("--force", action="store_true", help="Replace the output file.")
     parser.add_argument(
         "--strength", type=strength, default=1.0, metavar="X", help="What strength 1 will mean (default 1)."

@@ -22,11 +22,13 @@ def new_file(path: str | Path, force: bool = False, suffix: str = ".safetensors"
     Raises `SteeringFileError` where a file is already and `force` is off, or the folder takes no files.
     """
     path = Path(path)
-    path = path if path.suffix else path.with_suffix(suffix)
     if path.is_dir():
-        raise SteeringFileError(f"{path} is a folder. Name a file, such as {path / 'steering'}{suffix}.")
+        raise SteeringFileError(f"{path} is a folder. Name a file, such as {path / f'steering{suffix}'}.")
+    path = path if path.suffix else path.with_suffix(suffix)
     if path.exists() and not force:
-        raise SteeringFileError(f"{path} exists already. Choose another --output, or replace it with --force.")
+        raise SteeringFileError(
+            f"{path} exists already. Choose another --output, or replace it with --force."
+        )
     folder(path.parent)
     return path
 

@@ -20,11 +20,22 @@ CHECKPOINT_SECONDS = 60.0
 
 @dataclass
 class Outcome:
-    """What a run gave: the steering, the cost before each step, and why it ended early, "" when it did not."""
+    """What a run gave.
+
+    costs: before each step. stopped: why it ended early, "" when it did not. checkpointed: while it ran.
+    """
 
     steering: Steering
     costs: list[float] = field(default_factory=list)
     stopped: str = ""
+    checkpointed: bool = False
+
+
+def load_optimisers() -> None:
+    """Import what torch imports with the first optimiser, some seconds' worth: loading, not training."""
+    import torch
+
+    torch.optim.Adam([torch.zeros(1, requires_grad=True)])
 
 
 def train(trainer: Trainer, budget: Budget, checkpoint: Callable[[], Any] | None = None) -> Outcome:
@@ -33,7 +44,8 @@ def train(trainer: Trainer, budget: Budget, checkpoint: Callable[[], Any] | None
     `checkpoint` is called about once a minute, to save the trainer's state. Raises what the trainer raises.
     """
     costs: list[float] = []
-    stopped, saved = "", time.monotonic()
+    stopped, began = "", time.monotonic()
+    saved = began
     with stop_on_interrupt() as interrupted, bar(trainer.config.steps, "training", "step") as shown:
         shown.update(trainer.step_number)
 
@@ -52,7 +64,7 @@ def train(trainer: Trainer, budget: Budget, checkpoint: Callable[[], Any] | None
             return bool(stopped)
 
         steering = trainer.run(after_step)
-    return Outcome(steering, costs, stopped)
+    return Outcome(steering, costs, stopped, saved > began)
 
 
 def _figures(progress: Progress, first: float) -> str:

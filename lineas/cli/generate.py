@@ -36,12 +36,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--sweep",
         type=strengths,
         metavar="A:B:N",
-        help="N strengths from A to B, or a list as in 0,0.5,1, each times those above, as one labelled picture.",
+        help="N strengths from A to B (or a list: 0,0.5,1), each times those above; one labelled picture.",
     )
-    parser.add_argument("--seeds", type=seeds, default=(0,), metavar="N,…", help="Seeds of the noise (default 0).")
+    parser.add_argument(
+        "--seeds", type=seeds, default=(0,), metavar="N,…", help="Seeds of the noise (default 0)."
+    )
     parser.add_argument("--output", default="out", metavar="FOLDER", help="Where files go (default: out).")
     parser.add_argument("--batch", type=int, default=4, metavar="N", help="Images drawn at once (default 4).")
-    parser.add_argument("--tokens", type=int, default=40, metavar="N", help="Length of generated text (default 40).")
+    parser.add_argument(
+        "--tokens", type=int, default=40, metavar="N", help="Length of generated text (default 40)."
+    )
     models.add_model_options(parser)
 
 
@@ -64,7 +68,9 @@ def run(args: argparse.Namespace) -> None:
 Each = list[tuple[str, int]]
 
 
-def _images(args: argparse.Namespace, model: models.Model, steerings: list[Steering], each: Each, to: Path) -> None:
+def _images(
+    args: argparse.Namespace, model: models.Model, steerings: list[Steering], each: Each, to: Path
+) -> None:
     from lineas.evaluation.drawing import Drawer
 
     levels = args.sweep or (1.0,)
@@ -87,16 +93,22 @@ def _images(args: argparse.Namespace, model: models.Model, steerings: list[Steer
         say(f"picture: {files.write_image(image, to / f'{i:03}-{_slug(prompt)}-{seed}.png')}")
 
 
-def _texts(args: argparse.Namespace, model: models.Model, steerings: list[Steering], each: Each, to: Path) -> None:
+def _texts(
+    args: argparse.Namespace, model: models.Model, steerings: list[Steering], each: Each, to: Path
+) -> None:
     from lineas.cli.texts import Writer
 
     levels = args.sweep or (1.0,)
-    writer = Writer(model.obj, model.tokenizer, steerings, [weight for _, weight in args.steering], args.tokens)
+    writer = Writer(
+        model.obj, model.tokenizer, steerings, [weight for _, weight in args.steering], args.tokens
+    )
     rows = []
     with bar(len(each) * len(levels), "writing", "text") as shown:
         for prompt, seed in each:
             for level in levels:
-                rows.append({"prompt": prompt, "seed": seed, "strength": level, "text": writer(prompt, level, seed)})
+                rows.append(
+                    {"prompt": prompt, "seed": seed, "strength": level, "text": writer(prompt, level, seed)}
+                )
                 shown.update()
     for row in rows:
         say(f"[λ = {row['strength']:g}] {row['prompt']}{row['text']}")
@@ -112,10 +124,12 @@ def _prompts(args: argparse.Namespace) -> list[str]:
             prompts += parse_prompts(Path(args.prompt_file).read_text(encoding="utf-8-sig"))
         except (OSError, UnicodeDecodeError) as error:
             raise PromptError(
-                f"Cannot read prompts from {args.prompt_file}: {error}. Expected UTF-8 text, one prompt per line."
+                f"Cannot read prompts from {args.prompt_file}: {error}. Expected UTF-8 text, one per line."
             ) from error
     if not prompts:
-        raise PromptError('Got no prompt. Write one, such as lineas generate "a cat at night", or use --prompts.')
+        raise PromptError(
+            'Got no prompt. Write one, such as lineas generate "a cat at night", or use --prompts.'
+        )
     return prompts
 
 

@@ -13,7 +13,7 @@ from lineas.cli.console import complain
 
 @contextmanager
 def stop_on_interrupt() -> Iterator[Callable[[], bool]]:
-    """Gives a function that tells whether Ctrl-C was pressed; the usual handler is back when the block ends."""
+    """Gives a function that tells whether Ctrl-C was pressed; the usual handler is back afterwards."""
     pressed = threading.Event()
 
     def on_interrupt(number: int, frame: Any) -> None:

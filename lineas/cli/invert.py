@@ -12,7 +12,9 @@ from lineas.errors import ConfigError
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE", help="The steering file to undo.")
-    parser.add_argument("--output", metavar="FILE", help="The new file (default: FILE with -inverse in its name).")
+    parser.add_argument(
+        "--output", metavar="FILE", help="The new file (default: FILE with -inverse in its name)."
+    )
     parser.add_argument("--force", action="store_true", help="Replace the output file.")
     parser.add_argument(
         "--min-scale",
@@ -31,7 +33,9 @@ def run(args: argparse.Namespace) -> None:
         raise ConfigError(f"--min-scale is {args.min_scale:g}, expected a number above 0 and up to 1.")
     source = Path(args.file)
     steering = Steering.load(source)
-    output = files.new_file(args.output or source.with_name(f"{source.stem}-inverse{source.suffix}"), args.force)
+    output = files.new_file(
+        args.output or source.with_name(f"{source.stem}-inverse{source.suffix}"), args.force
+    )
     inverse = steering.inverse(args.min_scale)
     inverse.save(output)
     say(f"steering: {output} ({inverse.provenance.notes.splitlines()[-1]})")

@@ -34,15 +34,21 @@ def add_model_options(parser: argparse.ArgumentParser, default: str | None = BUN
         metavar="NAME",
         help=f"A folder, a name on the Hugging Face hub, or {BUNDLED!r}, the bundled model (default).",
     )
-    group.add_argument("--task", choices=TASKS, default=None, help="What the model makes (default: found out).")
+    group.add_argument(
+        "--task", choices=TASKS, default=None, help="What the model makes (default: found out)."
+    )
     group.add_argument(
         "--recipe",
         metavar="NAME",
         help="How the pipeline is called: sd-turbo, sdxl-turbo, dmd2, sdxl-lightning, hyper-sdxl, scenes or "
         "multistep:N (default: found out from the model).",
     )
-    group.add_argument("--dtype", choices=("float32", "float16", "bfloat16"), help="Precision of the weights.")
-    group.add_argument("--device", metavar="NAME", help="Such as cuda, mps or cpu (default: the best there is).")
+    group.add_argument(
+        "--dtype", choices=("float32", "float16", "bfloat16"), help="Precision of the weights."
+    )
+    group.add_argument(
+        "--device", metavar="NAME", help="Such as cuda, mps or cpu (default: the best there is)."
+    )
 
 
 def load(name: str, task: str | None = None, recipe: str | None = None, dtype: str | None = None,
@@ -73,11 +79,13 @@ def load(name: str, task: str | None = None, recipe: str | None = None, dtype: s
 
 
 def find_task(name: str) -> str:
-    """"image" for what has a `model_index.json`, as every diffusers pipeline has, else "text"."""
+    """ "image" for what has a `model_index.json`, as every diffusers pipeline has, else "text"."""
     if Path(name).is_dir():
         found = [task for task, file in _MARKS.items() if (Path(name) / file).is_file()]
         if not found:
-            raise HubError(f"{name} holds no model: neither {' nor '.join(_MARKS.values())}. Check the folder.")
+            raise HubError(
+                f"{name} holds no model: neither {' nor '.join(_MARKS.values())}. Check the folder."
+            )
         return found[0]
     hub, errors = require("huggingface_hub", "diffusers"), require("huggingface_hub.errors", "diffusers")
     try:

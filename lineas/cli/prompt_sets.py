@@ -25,17 +25,23 @@ def add_prompt_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("prompts", "Give two files, or a concept to make prompts from.")
     group.add_argument("--source", metavar="FILE", help="Prompts to steer away from, one per line.")
     group.add_argument("--target", metavar="FILE", help="Prompts to steer towards, one per line.")
-    group.add_argument("--preserve", metavar="FILE", help="Prompts whose activations are to stay as they are.")
+    group.add_argument("--preserve", metavar="FILE", help="Prompts that are to stay as they are.")
     group.add_argument("--concept", metavar="TEXT", help='What to remove or add, such as "pink elephant".')
     group.add_argument(
-        "--kind", metavar="KIND", help="What the concept is: object (default), style, attribute or perspective; "
-        f"with the {BUNDLED} model found out."
-    )  # fmt: skip
+        "--kind",
+        metavar="KIND",
+        help="What the concept is: object (default), style, attribute or perspective; with the bundled "
+        "model found out.",
+    )
     ways = group.add_mutually_exclusive_group()
     ways.add_argument("--remove", action="store_true", help="Take the concept out (default).")
     ways.add_argument("--add", action="store_true", help="Put the concept in.")
-    group.add_argument("--count", type=int, metavar="N", help="Prompts per set made from a concept (default 32).")
-    group.add_argument("--template", metavar="TEXT", help='Own words around the concept, such as "covered in {}".')
+    group.add_argument(
+        "--count", type=int, metavar="N", help="Prompts per set made from a concept (default 32)."
+    )
+    group.add_argument(
+        "--template", metavar="TEXT", help='Own words around the concept, such as "covered in {}".'
+    )
 
 
 def prompt_sets(args: argparse.Namespace, seed: int) -> PromptSets:
@@ -71,7 +77,9 @@ def scene_concept(text: str, kind: str | None = None) -> tuple[str, str]:
         return fits[0]
     got = f"several of its concepts ({', '.join(map(':'.join, fits))})" if fits else "none of its concepts"
     choice = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in known.items())
-    raise PromptError(f"{text!r} names {got}. Name one of those the bundled model knows, as in time:night. {choice}.")
+    raise PromptError(
+        f"{text!r} names {got}. Name one of those the bundled model knows, as in time:night. {choice}."
+    )
 
 
 Sets = tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]

@@ -35,4 +35,9 @@ class Writer:
                 top_p=0.9,
                 pad_token_id=self.tokenizer.pad_token_id,
             )
-        return self.tokenizer.decode(out[0, given["input_ids"].shape[1] :], skip_special_tokens=True)
+        # Decoded with the prompt: on their own, many tokenizers drop the space before the new tokens.
+        before, whole = (self._decoded(ids) for ids in (given["input_ids"][0], out[0]))
+        return whole[len(before) :]
+
+    def _decoded(self, ids: Any) -> str:
+        return self.tokenizer.decode(ids, skip_special_tokens=True)

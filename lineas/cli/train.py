@@ -6,16 +6,18 @@ The first Ctrl-C stops and keeps what was learned, with a checkpoint to go on fr
 from __future__ import annotations
 
 import argparse
+import re
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lineas.cli import files, models
 from lineas.cli.budget import Budget
-from lineas.cli.checkpoint import SUFFIX, Run, load_checkpoint, restore, save_checkpoint
 from lineas.cli.console import say
-from lineas.cli.fitting import Outcome, train
+from lineas.cli.fitting import Outcome, load_optimisers, train
 from lineas.cli.prompt_sets import add_prompt_options, prompt_sets
+from lineas.cli.runs import SUFFIX, Run, load_run, save_run
 from lineas.cli.train_options import add_train_options, given_options, train_config
 from lineas.config import TrainConfig
 from lineas.errors import ConfigError, NonFiniteError
@@ -32,36 +34,49 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--sites",
         nargs="+",
         metavar="PATTERN",
-        help='Where to steer: "norms", "attention", "resnets", "text", "norms+text", or patterns of module '
-        'names such as "unet.*norm*" (default: the model\'s usual sites).',
+        help='Where to steer: "norms", "attention", for images also "resnets", "text" and "norms+text", for '
+        'language "post_attention" and "mlp"; or patterns of module names such as "unet.*norm*" (default: '
+        "the model's usual sites).",
     )
-    parser.add_argument("--output", metavar="FILE", help="The steering file (default: named after the concept).")
+    parser.add_argument(
+        "--output", metavar="FILE", help="The steering file (default: named after the concept)."
+    )
     parser.add_argument("--force", action="store_true", help="Replace the output file.")
     parser.add_argument("--seconds", type=float, metavar="S", help="Time for training; steps are cut to fit.")
-    parser.add_argument("--resume", metavar="FILE", help="Go on from a checkpoint, with the options it was made by.")
+    parser.add_argument(
+        "--resume", metavar="FILE", help="Go on from a checkpoint, with the options it was made by."
+    )
     add_train_options(parser)
 
 
 def run(args: argparse.Namespace) -> None:
+    if args.seconds is not None and not args.seconds > 0:
+        raise ConfigError(f"--seconds is {args.seconds:g}, expected more than 0.")
     asked, state = _resumed(args) if args.resume else (_asked(args), None)
     # A resumed run may replace the file that its own first part wrote.
     output = files.new_file(asked.output, args.force or (args.resume is not None and args.output is None))
     asked = replace(asked, output=str(output))
     say(f"loading {asked.model} …")
     model = models.load(asked.model, asked.task, asked.recipe, asked.dtype, asked.device)
+    load_optimisers()
     budget = Budget(args.seconds)
     say(f"reading {len(asked.source)} source and {len(asked.target)} target prompts …")
     trainer = build_trainer(model, asked)
     if state is not None:
-        restore(trainer, state, args.resume)
+        trainer.load_state(state)
     checkpoint = output.with_suffix(SUFFIX)
     try:
-        outcome = train(trainer, budget, lambda: save_checkpoint(asked, trainer, checkpoint))
+        outcome = train(trainer, budget, lambda: save_run(asked, trainer, checkpoint))
     except NonFiniteError as error:
         _keep_last_good(error, output, asked.label)
         raise
     files.save_or_rescue(labelled(outcome.steering, asked.label), output)
-    _finish(outcome, trainer, asked, checkpoint)
+    _report(outcome, trainer, asked)
+    if outcome.stopped:
+        save_run(asked, trainer, checkpoint)
+        say(f"stopped by {outcome.stopped}; go on with: lineas train --resume {checkpoint}")
+    elif outcome.checkpointed or (args.resume and checkpoint.resolve() == Path(args.resume).resolve()):
+        checkpoint.unlink(missing_ok=True)
 
 
 def build_trainer(model: models.Model, asked: Run) -> Trainer:
@@ -89,6 +104,11 @@ def labelled(steering: Steering, label: str) -> Steering:
     return replace(steering, provenance=steering.provenance.noted(label)) if label else steering
 
 
+def cost_change(settings: Mapping[str, Any]) -> str:
+    """ "cost 1070 -> 238" from the settings of a trained steering."""
+    return f"cost {settings['cost_at_start']:.4g} -> {settings['cost']:.4g}"
+
+
 def _asked(args: argparse.Namespace) -> Run:
     args.model = args.model or models.BUNDLED
     config = train_config(args)
@@ -99,7 +119,7 @@ def _asked(args: argparse.Namespace) -> Run:
         warn_of_unknown_words([*sets.source, *sets.target, *sets.preserve])
     return Run(
         model=args.model,
-        output=args.output or f"{'-'.join(sets.label.split()) or 'steering'}.safetensors",
+        output=args.output or _file_name(sets.label),
         source=sets.source,
         target=sets.target,
         preserve=sets.preserve,
@@ -113,21 +133,24 @@ def _asked(args: argparse.Namespace) -> Run:
     )
 
 
-FREE_ON_RESUME = {"steps", "micro_batch", "checkpointing"}
+def _file_name(label: str) -> str:
+    words = re.sub(r"\W+", "-", label).strip("-")
+    return f"{words or 'steering'}.safetensors"
 
 
 def _resumed(args: argparse.Namespace) -> tuple[Run, dict[str, Any]]:
     fixed = ("source", "target", "preserve", "concept", "kind", "count", "template", "add", "remove", "model")
     given = [name for name in (*fixed, "task", "recipe", "sites", "dtype", "preset") if getattr(args, name)]
-    given += [name for name in given_options(args) if name not in FREE_ON_RESUME]
     if given:
         raise ConfigError(
             f"--resume goes on with the options of the checkpoint; leave out --{given[0].replace('_', '-')}. "
-            "Only the number of steps, memory, device, time and output can change."
+            "Training options, time, device and output may change."
         )
-    asked, state = load_checkpoint(args.resume)
+    asked, state = load_run(args.resume)
     config = {**asked.config, **given_options(args)}
-    return replace(asked, config=config, output=args.output or asked.output, device=args.device or asked.device), state
+    return replace(
+        asked, config=config, output=args.output or asked.output, device=args.device or asked.device
+    ), state
 
 
 def _keep_last_good(error: NonFiniteError, output: Path, label: str) -> None:
@@ -137,15 +160,8 @@ def _keep_last_good(error: NonFiniteError, output: Path, label: str) -> None:
         say(f"the last good steering is in {rest}")
 
 
-def _finish(outcome: Outcome, trainer: Trainer, asked: Run, checkpoint: Path) -> None:
-    steering = outcome.steering
-    done = f"{trainer.step_number} of {trainer.config.steps} steps in {trainer.seconds:.0f} s"
-    last = outcome.costs[-1] if outcome.costs else trainer.objective.cost_at_start
-    say(f"{done}, cost {trainer.objective.cost_at_start:.4g} -> {last:.4g}")
+def _report(outcome: Outcome, trainer: Trainer, asked: Run) -> None:
+    steering, made = outcome.steering, outcome.steering.provenance.settings
+    say(f"{trainer.step_number} steps in {trainer.seconds:.0f} s, {cost_change(made)}")
     say(f"{len(steering.maps)} sites, {1 - steering.sparsity:.1%} of their units steered")
     say(f"steering: {asked.output}")
-    if outcome.stopped:
-        save_checkpoint(asked, trainer, checkpoint)
-        say(f"stopped by {outcome.stopped}; go on with: lineas train --resume {checkpoint}")
-    else:
-        checkpoint.unlink(missing_ok=True)

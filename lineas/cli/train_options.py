@@ -17,7 +17,9 @@ def add_train_options(parser: argparse.ArgumentParser) -> None:
     """Add `--preset` and one option per field of `TrainConfig`; those not given stay None."""
     group = parser.add_argument_group("training")
     group.add_argument(
-        "--preset", choices=sorted(PRESETS), help="Where the options below start: fast (default) or the paper's."
+        "--preset",
+        choices=sorted(PRESETS),
+        help="Where the options below start: fast (default) or the paper's.",
     )
     types = get_type_hints(TrainConfig)
     for entry in fields(TrainConfig):

@@ -10,7 +10,7 @@ MOST = 25
 
 
 def weighted_file(text: str) -> tuple[Path, float]:
-    """"night.safetensors:0.8" -> path and strength; without a strength it is 1."""
+    """ "night.safetensors:0.8" -> path and strength; without a strength it is 1."""
     path, colon, number = text.rpartition(":")
     if not colon or Path(text).exists():
         return Path(text), 1.0
@@ -34,7 +34,7 @@ def strength(text: str) -> float:
 
 
 def strengths(text: str) -> tuple[float, ...]:
-    """"0:1:5" -> five strengths from 0 to 1; "0,0.5,1" -> those. Two to 25 different ones."""
+    """ "0:1:5" -> five strengths from 0 to 1; "0,0.5,1" -> those. Two to 25 different ones."""
     parts = [strength(part) for part in text.replace(":", ",").split(",")]
     if ":" in text:
         if len(parts) != 3 or parts[2] != int(parts[2]):
@@ -47,7 +47,7 @@ def strengths(text: str) -> tuple[float, ...]:
 
 
 def seeds(text: str) -> tuple[int, ...]:
-    """"0,1,7" -> the seeds; at least one, each 0 or more."""
+    """ "0,1,7" -> the seeds; at least one, each 0 or more."""
     try:
         found = tuple(int(part) for part in text.split(","))
     except ValueError:

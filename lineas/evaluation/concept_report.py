@@ -70,9 +70,12 @@ class ConceptReport:
         raise ConfigError(f"Strength {strength:g} was not measured. Expected one of: {known}.")
 
     def sweep(self, names: Sequence[str] = ("presence", "others_kept", "cross_kept")) -> Sweep:
-        """Some of the figures as a `Sweep`, to draw with `strength_curve` or to write as CSV."""
+        """Some of the figures, under the heads of the table, to draw or to write as CSV."""
         strengths = tuple(figures.strength for figures in self.figures)
-        return Sweep(strengths, {name: tuple(getattr(f, name) for f in self.figures) for name in names})
+        return Sweep(
+            strengths,
+            {HEADS.get(name, name): tuple(getattr(f, name) for f in self.figures) for name in names},
+        )
 
     def markdown(self) -> str:
         """A table with a row per strength."""
@@ -140,7 +143,9 @@ def concept_report(
             f"Got {len(prompts_with)} prompts with and {len(prompts_without)} without the concept, "
             "expected at least one of each; 32 or more give useful intervals."
         )
-    groups = [_Group(draw, found, concept, prompts, named, clip) for prompts in (prompts_with, prompts_without)]
+    groups = [
+        _Group(draw, found, concept, prompts, named, clip) for prompts in (prompts_with, prompts_without)
+    ]
     ordered = sorted({0.0, *(float(strength) for strength in strengths)})
     return ConceptReport(concept, tuple(_figures(strength, *groups) for strength in ordered))
 
@@ -149,7 +154,13 @@ class _Group:
     """One set of prompts: its unsteered images, what they show, and what is expected in them."""
 
     def __init__(
-        self, draw: Draw, found: Find, concept: Hashable, prompts: Sequence[str], named: Named | None, clip: Any
+        self,
+        draw: Draw,
+        found: Find,
+        concept: Hashable,
+        prompts: Sequence[str],
+        named: Named | None,
+        clip: Any,
     ) -> None:
         self.draw, self.find, self.concept, self.prompts, self.clip = draw, found, concept, prompts, clip
         self.reference, self.before = self.seen(0.0)
@@ -180,7 +191,8 @@ class _Group:
 
 def _figures(strength: float, inside: _Group, cross: _Group) -> ConceptFigures:
     (images, found), (cross_images, cross_found) = (
-        (group.reference, group.before) if strength == 0 else group.seen(strength) for group in (inside, cross)
+        (group.reference, group.before) if strength == 0 else group.seen(strength)
+        for group in (inside, cross)
     )
     before, after = inside.shows_others(inside.before), inside.shows_others(found)
     return ConceptFigures(

@@ -67,14 +67,16 @@ class Drawer:
         # Generators of the CPU: the same noise on every device.
         noise = [torch.Generator().manual_seed(seed) for seed in seeds]
         with torch.no_grad():
-            images = list(self.pipe(prompt=prompts, generator=noise, output_type="pil", **self.options).images)
+            images = list(
+                self.pipe(prompt=prompts, generator=noise, output_type="pil", **self.options).images
+            )
         if self.on_images is not None:
             self.on_images(len(images))
         return images
 
 
 def call_options(pipe: Any, recipe: Any = None) -> dict[str, Any]:
-    """Keyword arguments with which a recipe calls its pipeline; `recipe` by name, as an object, or guessed."""
+    """Keyword arguments with which a recipe calls its pipeline; None guesses the recipe."""
     from lineas.adapters import recipes
 
     found = recipes.recipe_for(pipe, recipe)

@@ -47,6 +47,38 @@ def test_a_general_solver_finds_the_same(seed: int) -> None:
     np.testing.assert_allclose(penalty.prox(x, 0.7).numpy(), found.x, atol=1e-5)
 
 
+def diagonal(penalty: SparseGroupLasso, x: Tensor, y: Tensor, step: Tensor) -> float:
+    return (penalty.value(y) + ((y - x).square() / (2 * step)).sum()).item()
+
+
+@given(vectors, weights, weights, st.floats(1e-3, 1e3), st.integers(0, 1000))
+def test_nothing_beats_the_prox_of_a_diagonal_metric(
+    values: list[float], l1: float, group: float, ratio: float, seed: int
+) -> None:
+    penalty, x, generator = SparseGroupLasso(l1, group), vector(values), torch.Generator().manual_seed(seed)
+    step = 0.5 * ratio ** torch.rand(len(x), generator=generator, dtype=torch.float64)
+    best = penalty.prox(x, step)
+    noise = torch.randn(20, len(x), generator=generator, dtype=torch.float64)
+    for rival in [x, torch.zeros_like(x), *(best + 0.1 * noise), *(best * (1 + 1e-3 * noise))]:
+        least = diagonal(penalty, x, rival, step)
+        assert diagonal(penalty, x, best, step) <= least + 1e-9 * (1 + abs(least))
+
+
+@given(vectors, weights, weights, st.floats(1e-3, 2))
+def test_equal_steps_are_one_step(values: list[float], l1: float, group: float, step: float) -> None:
+    penalty, x = SparseGroupLasso(l1, group), vector(values)
+    torch.testing.assert_close(penalty.prox(x, torch.full_like(x, step)), penalty.prox(x, step))
+
+
+def test_a_diagonal_metric_is_finite_at_extremes() -> None:
+    """Adam divides by √v + 1e-8: a unit that never had a gradient has a step of millions."""
+    x, step = torch.tensor([1.0, 0.0, 0.5, 0.0]), torch.tensor([1e-18, 1e7, 1e-3, 1e-30])
+    for group in (0.0, 1.0):
+        y = SparseGroupLasso(1.0, group).prox(x, step)
+        torch.testing.assert_close(y, x, atol=1e-2, rtol=0)
+        assert y[1] == y[3] == 0
+
+
 @given(vectors, weights, weights, steps)
 def test_it_shrinks_and_keeps_signs(values: list[float], l1: float, group: float, step: float) -> None:
     x = vector(values)

@@ -71,15 +71,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("shards", type=Path)
     parser.add_argument("output", type=Path)
-    parser.add_argument("--minutes", type=float, default=6.0)
+    parser.add_argument("--minutes", type=float, default=15.0)
+    parser.add_argument("--start", type=Path, help="a detector.safetensors to go on from")
+    parser.add_argument("--muon-lr", type=float, default=0.01)
     arguments = parser.parse_args()
     torch.manual_seed(0)
     torch.set_flush_denormal(True)
-    model = Detector().to(memory_format=torch.channels_last)
-    optimisers = Optimisers(model, muon_lr=0.01, adam_lr=2e-3, outer=("heads", "body.0"))
+    model = Detector.load(arguments.start).train() if arguments.start else Detector()
+    model = model.to(memory_format=torch.channels_last)
+    optimisers = Optimisers(model, muon_lr=arguments.muon_lr, adam_lr=arguments.muon_lr / 5, outer=("heads", "body.0"))
     held_out, _, _, held_out_scenes = read_shard(arguments.shards / f"{HELD_OUT_SEED:07d}.npz")
     generator, start, number, seen = torch.Generator().manual_seed(0), time.time(), 0, 0
-    paths = sorted(arguments.shards.glob("0??????.npz"))
+    paths = [p for p in sorted(arguments.shards.glob("???????.npz")) if int(p.stem) < HELD_OUT_SEED]
     while (progress := (time.time() - start) / (60 * arguments.minutes)) < 1:
         images, _, _, scenes = read_shard(paths[number % len(paths)])
         target = labels(scenes)

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from cli import fakes
+from PIL import Image
+
+from lineas import scenes
+from lineas.cli import models
+from lineas.cli.prompt_sets import scene_concept
+from lineas.errors import MissingExtraError, PromptError
+from lineas.steering import Steering
+
+FILES = {"grid.png", "cost.png", "sites.png", "strengths.png", "steering.safetensors", "report.json"}
+bundled = pytest.mark.skipif(not scenes.PIPELINE.is_dir(), reason="the bundled weights are not there")
+
+
+def found(images: list[Image.Image]) -> list[frozenset[tuple[str, str]]]:
+    """Night where the red channel is dark, a cat where the green one is not."""
+    means = [np.asarray(image, dtype=float).mean((0, 1)) for image in images]
+    return [
+        frozenset([("time", "night")] * bool(m[0] < 128) + [("object", "cat")] * bool(m[1] > 64))
+        for m in means
+    ]
+
+
+@pytest.fixture
+def toy_demo(toy: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    def no_clip() -> None:
+        raise MissingExtraError("open_clip is not installed")
+
+    monkeypatch.setattr(models, "load", lambda *_: models.Model(fakes.FakePipe()))
+    monkeypatch.setattr(scenes, "load_clip", no_clip)
+    monkeypatch.setattr(scenes.Detector, "load", lambda: SimpleNamespace(found=found))
+    return toy
+
+
+def check_files(folder: Path, out: str) -> dict[str, Any]:
+    assert {path.name for path in folder.iterdir()} == FILES
+    assert all(str(folder / name) in out for name in FILES)
+    assert all(Image.open(folder / name).size > (100, 100) for name in FILES if name.endswith(".png"))
+    Steering.load(folder / "steering.safetensors").check()
+    return json.loads((folder / "report.json").read_text())
+
+
+def test_the_demo_writes_what_it_says_and_can_be_run_again(lineas: Any, toy_demo: Path) -> None:
+    words = ("demo", "--seconds", 20, "--steps", 4, "--held-out", 6)
+    code, out, err = lineas(*words)
+    assert code == 0, err
+    assert "4 steps in" in out
+    assert "6 new prompts with night" in out
+    record = check_files(Path("demo"), out)
+    assert record["concept"] == "time:night"
+    assert [figures["strength"] for figures in record["strengths"]] == [0, 0.25, 0.5, 0.75, 1]
+    assert record["training"]["steps"] == 4
+    assert lineas(*words, "--concept", "object:clock")[0] == 0
+    notes = Steering.load("demo/steering.safetensors").provenance.notes
+    assert notes == "remove object:clock"
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--concept", "time:noon"), "time: night, sunset"),
+        (("--concept", "pink elephant"), "several of its concepts"),
+        (("--seconds", "nan"), "--seconds"),
+        (("--held-out", "1"), "--held-out"),
+        (("--steps", "0"), "steps"),
+    ],
+)
+def test_bad_input_is_refused_in_one_line(lineas: Any, toy_demo: Path, words: tuple, says: str) -> None:
+    code, _, err = lineas("demo", *words)
+    assert code == 2
+    assert says in err
+    assert err.count("\n") == 1
+    assert not (toy_demo / "demo").exists()
+
+
+def test_a_missing_extra_is_named_before_training(
+    lineas: Any, toy_demo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "matplotlib", None)
+    code, _, err = lineas("demo")
+    assert code == 2
+    assert 'pip install "lineas[evaluation]"' in err
+
+
+def test_concepts_by_name_or_in_words() -> None:
+    assert (
+        scene_concept("time:night")
+        == scene_concept("night")
+        == scene_concept("at night")
+        == ("time", "night")
+    )
+    assert scene_concept("a clock") == ("object", "clock")
+    assert scene_concept("pink") == ("colour", "pink")
+    assert scene_concept("pink elephant", "colour") == ("colour", "pink")
+    with pytest.raises(PromptError, match="none of its concepts"):
+        scene_concept("a unicorn")
+
+
+@bundled
+def test_the_bundled_model_loses_the_night(lineas: Any, tmp_path: Path) -> None:
+    code, out, err = lineas(
+        "demo", "--steps", 12, "--seconds", 120, "--held-out", 8, "--output", tmp_path / "demo"
+    )
+    assert code == 0, err
+    figures = check_files(tmp_path / "demo", out)["strengths"]
+    assert figures[0]["presence"]["value"] > figures[-1]["presence"]["value"]
+
+
+@bundled
+def test_the_bundled_model_trains_and_draws(lineas: Any, tmp_path: Path) -> None:
+    path = tmp_path / "no-clock.safetensors"
+    words = ("--concept", "a clock", "--count", 4, "--steps", 2, "--output", path)
+    assert lineas("train", *words)[0] == 0
+    code, out, _ = lineas("generate", "a clock", "--steering", path, "--sweep", "0:1:3", "--output", tmp_path)
+    assert code == 0
+    assert Image.open(tmp_path / "sweep.png").width > 3 * 128
+    code, out, _ = lineas("export", path)
+    assert code == 0
+    assert "no-clock-lora.safetensors" in out

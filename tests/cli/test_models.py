@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from lineas.cli import models
+from lineas.cli.budget import Budget
+from lineas.cli.texts import Writer
+from lineas.errors import HubError, LineasError
+from lineas.sites import find_sites
+
+
+def test_what_a_folder_makes_is_found_out(tmp_path: Path) -> None:
+    with pytest.raises(HubError, match="holds no model"):
+        models.find_task(str(tmp_path))
+    (tmp_path / "config.json").write_text("{}")
+    assert models.find_task(str(tmp_path)) == "text"
+    (tmp_path / "model_index.json").write_text("{}")
+    assert models.find_task(str(tmp_path)) == "image"
+
+
+def test_no_network_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    hub = pytest.importorskip("huggingface_hub")
+    errors = pytest.importorskip("huggingface_hub.errors")
+    raised: list[Exception] = [errors.LocalEntryNotFoundError("offline"), OSError("no route")]
+
+    def download(*_: Any, **__: Any) -> None:
+        raise raised.pop(0)
+
+    with pytest.raises(HubError, match="Check the name"):
+        models.find_task("not a name at all")  # refused by the hub's own rules, without network
+    monkeypatch.setattr(hub, "hf_hub_download", download)
+    monkeypatch.setattr(hub, "try_to_load_from_cache", lambda *_: None)
+    for _ in range(2):
+        with pytest.raises(HubError, match="cannot be reached"):
+            models.find_task("owner/model")
+
+
+def test_missing_weights_are_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("lineas.scenes.PIPELINE", tmp_path / "nowhere")
+    with pytest.raises(LineasError, match="bundled model are missing"):
+        models.load("scenes")
+
+
+class LetterTokenizer:
+    """One token per letter."""
+
+    pad_token_id = 0
+
+    def __call__(self, text: str, return_tensors: str) -> Any:
+        ids = torch.tensor([[ord(sign) % 30 + 1 for sign in text]])
+
+        class Encoded(dict):  # type: ignore[type-arg]
+            def to(self, _: Any) -> Encoded:
+                return self
+
+        return Encoded(input_ids=ids, attention_mask=torch.ones_like(ids))
+
+    def decode(self, ids: Any, skip_special_tokens: bool) -> str:
+        return " ".join(str(int(i)) for i in ids)
+
+
+def test_text_is_sampled_alike_for_a_seed_and_changes_with_the_strength() -> None:
+    transformers = pytest.importorskip("transformers")
+    from core.toy_models import steering_for
+
+    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = transformers.LlamaConfig(vocab_size=32, num_key_value_heads=2, **sizes)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = transformers.LlamaForCausalLM(config).eval()
+    sites = find_sites({"": model}, "model.layers.*.mlp.down_proj")
+    writer = Writer(model, LetterTokenizer(), [steering_for(model, sites)], [8.0], tokens=12)
+    state = torch.get_rng_state()
+    plain = writer("hello", 0.0, seed=1)
+    assert len(plain.split()) == 12
+    assert writer("hello", 0.0, seed=1) == plain
+    assert writer("hello", 1.0, seed=1) != plain
+    assert torch.get_rng_state().equal(state)
+
+
+def test_a_language_model_writes_texts(lineas: Any, toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(models, "load", lambda *_: models.Model(object(), tokenizer=object()))
+    monkeypatch.setattr(Writer, "__call__", lambda self, prompt, level, seed: f" there, {level} {seed}")
+    code, out, _ = lineas("generate", "Hello", "--sweep", "0,1", "--seeds", "4", "--model", "some-lm")
+    assert code == 0
+    assert "Hello there, 1.0 4" in out
+    rows = json.loads((toy / "out" / "texts.json").read_text())
+    assert [row["strength"] for row in rows] == [0, 1]
+
+
+@dataclass
+class Config:
+    steps: int
+
+
+def test_a_budget_plans_from_its_first_steps() -> None:
+    now = [0.0]
+    trainer = SimpleNamespace(config=Config(steps=100))
+    budget = Budget(20.0, lambda: now[0])
+    ends = []
+    for step in range(1, 30):
+        now[0] += 4.0 if step == 1 else 1.0
+        ends.append(budget.is_over(SimpleNamespace(step=step, steps=100, trainer=trainer)))  # type: ignore[arg-type]
+    # 4 + 2 seconds for three steps, 13.4 of 19.4 are left, a second each.
+    assert trainer.config.steps == 16
+    assert ends.index(True) == 16
+    assert not Budget(None).is_over(SimpleNamespace())  # type: ignore[arg-type]

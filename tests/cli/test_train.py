@@ -1,0 +1,239 @@
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from cli import fakes
+
+from lineas.cli import fitting
+from lineas.steering import Steering
+from lineas.training import Trainer
+
+TRAIN = ("train", "--model", "toy", "--source", "night.txt", "--target", "day.txt")
+
+
+def press_ctrl_c_at(monkeypatch: pytest.MonkeyPatch, step: int, times: int = 1) -> None:
+    """Ctrl-C arrives while this step runs."""
+    plain = Trainer._step
+
+    def stepping(self: Trainer) -> Any:
+        if self.step_number == step - 1:
+            for _ in range(times):
+                os.kill(os.getpid(), signal.SIGINT)
+        return plain(self)
+
+    monkeypatch.setattr(Trainer, "_step", stepping)
+
+
+def test_training_writes_one_file_and_says_what_happened(lineas: Any, toy: Path) -> None:
+    code, out, err = lineas(*TRAIN, "--preserve", "day.txt", "--steps", 3, "--output", "sub/off.safetensors")
+    assert (code, err) == (0, "")
+    assert "3 steps" in out
+    assert "steering: sub/off.safetensors" in out
+    steering = Steering.load("sub/off.safetensors")
+    assert len(steering.maps) == 5
+    assert steering.provenance.settings["steps"] == 3
+    assert sorted(path.name for path in toy.rglob("*")) == ["day.txt", "night.txt", "off.safetensors", "sub"]
+
+
+def test_options_reach_the_training(lineas: Any, toy: Path) -> None:
+    words = (
+        "--preset",
+        "paper",
+        "--steps",
+        2,
+        "--learning-rate",
+        1e-3,
+        "--preserve-weight",
+        0.5,
+        "--no-standardise",
+    )
+    assert lineas(*TRAIN, *words, "--sites", "unet.conv_norm_out", "--seed", 7)[0] == 0
+    steering = Steering.load("steering.safetensors")
+    made = steering.provenance.settings
+    assert [str(site) for site in steering.maps] == ["unet.conv_norm_out"]
+    assert (made["optimizer"], made["learning_rate"], made["preserve"], made["seed"]) == ("sgd", 1e-3, 0.5, 7)
+
+
+@pytest.mark.parametrize(("way", "sign"), [("--remove", 1), ("--add", -1)])
+def test_a_concept_becomes_prompts_and_a_file_name(lineas: Any, toy: Path, way: str, sign: int) -> None:
+    words = ("--concept", "at night", "--kind", "attribute", way, "--count", 4, "--steps", 1)
+    code, out, _ = lineas("train", "--model", "toy", *words)
+    assert code == 0
+    path = f"{way.strip('-')}-at-night.safetensors"
+    assert path in out
+    assert Steering.load(path).provenance.notes == f"{way.strip('-')} at night"
+    code, out, _ = lineas("info", path)
+    assert "at night" in out
+
+
+def test_the_first_ctrl_c_keeps_what_was_learned_and_it_can_go_on(
+    lineas: Any, toy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = (*TRAIN, "--steps", 6, "--output", "a.safetensors")
+    before = signal.getsignal(signal.SIGINT)
+    with monkeypatch.context() as patch:
+        press_ctrl_c_at(patch, 2)
+        code, out, err = lineas(*words)
+    assert (code, signal.getsignal(signal.SIGINT)) == (0, before)
+    assert "keeping what was learned" in err
+    assert "lineas train --resume a.checkpoint" in out
+    assert Steering.load("a.safetensors").provenance.settings["steps_done"] == 2
+    code, out, _ = lineas("train", "--resume", "a.checkpoint")
+    assert code == 0
+    assert not (toy / "a.checkpoint").exists()
+    assert lineas(*words[:-1], "whole.safetensors")[0] == 0
+    assert Steering.load("a.safetensors").allclose(Steering.load("whole.safetensors"))
+
+
+def test_the_second_ctrl_c_aborts(lineas: Any, toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    press_ctrl_c_at(monkeypatch, 2, times=2)
+    code, _, err = lineas(*TRAIN, "--steps", 6)
+    assert code == 130
+    assert err.endswith("lineas: stopped.\n")
+    assert not (toy / "steering.safetensors").exists()
+
+
+def test_a_checkpoint_is_kept_while_it_runs(lineas: Any, toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fitting, "CHECKPOINT_SECONDS", -1.0)
+    with monkeypatch.context() as patch:
+        press_ctrl_c_at(patch, 3, times=2)
+        assert lineas(*TRAIN, "--steps", 6)[0] == 130
+    assert lineas("train", "--resume", "steering.checkpoint", "--steps", 4)[0] == 0
+    assert Steering.load("steering.safetensors").provenance.settings["steps_done"] == 4
+    assert not (toy / "steering.checkpoint").exists()
+
+
+def test_a_time_budget_shortens_the_schedule(lineas: Any, toy: Path) -> None:
+    code, out, _ = lineas(*TRAIN, "--steps", 100000, "--seconds", 0.8)
+    assert code == 0
+    steps = Steering.load("steering.safetensors").provenance.settings["steps"]
+    assert 3 <= steps < 100000
+    assert f"{steps} steps" in out or "stopped by time" in out
+
+
+REFUSED = {
+    "no prompts": ((), "no prompts"),
+    "one file": (("--source", "night.txt"), "--source without --target"),
+    "file and concept": (("--source", "night.txt", "--concept", "x"), "--concept and --source"),
+    "kind without concept": ((*TRAIN[3:], "--kind", "style"), "--kind belongs"),
+    "missing file": (("--source", "nowhere.txt", "--target", "day.txt"), "nowhere.txt"),
+    "empty file": (("--source", "empty.txt", "--target", "day.txt"), "no prompt"),
+    "one prompt": (("--source", "one.txt", "--target", "day.txt"), "only one prompt"),
+    "bytes": (("--source", "bytes.txt", "--target", "day.txt"), "UTF-8"),
+    "empty concept": (("--concept", " "), "concept is empty"),
+    "unknown kind": (("--concept", "x", "--kind", "smell"), "smell"),
+    "one per set": (("--concept", "x", "--count", "1"), "at least 2"),
+    "option out of range": ((*TRAIN[3:], "--steps", "0"), "steps is 0"),
+    "rows": ((*TRAIN[3:], "--rows", "median"), "median"),
+    "no time": ((*TRAIN[3:], "--seconds", "0"), "--seconds is 0"),
+    "no such site": ((*TRAIN[3:], "--sites", "unet.*nrom*"), "unet.*nrom*"),
+    "output is a folder": ((*TRAIN[3:], "--output", "."), "is a folder"),
+    "no such checkpoint": (("--resume", "nowhere.checkpoint"), "nowhere.checkpoint"),
+    "checkpoint of another kind": (("--resume", "day.txt"), "day.txt"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("words", "says"), REFUSED.values(), ids=list(REFUSED))
+def test_bad_input_is_refused_in_one_line(lineas: Any, toy: Path, words: tuple[str, ...], says: str) -> None:
+    (toy / "empty.txt").write_text("# nothing\n")
+    (toy / "one.txt").write_text("a cat")
+    (toy / "bytes.txt").write_bytes(b"\xff\xfe\xfa\n\xff")
+    model = () if "--resume" in words else ("--model", "toy")
+    code, _, err = lineas("train", *model, *words)
+    assert code == 2
+    assert err.startswith("lineas: error: ")
+    assert says in err
+    assert err.count("\n") == 1
+    assert not list(toy.rglob("*.safetensors"))
+
+
+def test_resume_takes_no_other_prompts(lineas: Any, toy: Path) -> None:
+    code, _, err = lineas("train", "--resume", "x.checkpoint", "--concept", "y")
+    assert code == 2
+    assert "--concept" in err
+
+
+def test_a_file_is_replaced_only_when_asked(lineas: Any, steering_file: Path) -> None:
+    before = steering_file.read_bytes()
+    words = (*TRAIN, "--steps", 1, "--output", steering_file)
+    code, _, err = lineas(*words)
+    assert code == 2
+    assert "--force" in err
+    assert steering_file.read_bytes() == before
+    assert lineas(*words, "--force")[0] == 0
+    assert steering_file.read_bytes() != before
+
+
+def test_no_network_for_a_hub_model(lineas: Any, toy: Path) -> None:
+    code, _, err = lineas("train", "--model", "owner/model", *TRAIN[3:])
+    assert code == 2
+    assert "hub" in err
+
+
+def test_nan_weights_are_named_before_the_first_step(
+    lineas: Any, toy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipe = fakes.FakePipe()
+    with torch.no_grad():
+        pipe.components["unet"].blocks[1].conv.weight[0, 0, 0, 0] = torch.nan
+    monkeypatch.setattr(sys.modules["lineas.adapters"], "load_pipeline", lambda *_, **__: pipe)
+    code, _, err = lineas(*TRAIN)
+    assert code == 2
+    assert "not finite" in err
+    assert "unet.blocks.1.norm2" in err
+    assert not list(toy.glob("*.safetensors"))
+
+
+def test_a_fit_that_breaks_leaves_its_last_good_steering(
+    lineas: Any, toy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, out, err = lineas(*TRAIN, "--preset", "paper", "--learning-rate", 1e30, "--steps", 50)
+    assert code == 2
+    assert "not finite at step" in err
+    if "last good" in out:
+        Steering.load("steering-last-good.safetensors").check()
+
+
+def test_a_full_disk_after_training_does_not_lose_it(
+    lineas: Any, toy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = os.fsync
+    calls: list[int] = []
+
+    def full(descriptor: int) -> None:
+        calls.append(descriptor)
+        if len(calls) == 1:
+            raise OSError(28, "No space left on device")
+        plain(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full)
+    monkeypatch.setenv("TMPDIR", str(toy / "spare"))
+    (toy / "spare").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", None)
+    code, _, err = lineas(*TRAIN, "--steps", 1)
+    assert code == 2
+    assert "No space left" in err
+    rescued = list((toy / "spare").rglob("*.safetensors"))
+    assert len(rescued) == 1
+    assert str(rescued[0]) in err
+    Steering.load(rescued[0]).check()
+    assert not (toy / "steering.safetensors").exists()
+
+
+def test_a_read_only_folder_is_refused_before_training(
+    lineas: Any, toy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(**_: Any) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+    monkeypatch.setattr(sys.modules["lineas.adapters"], "load_pipeline", None)  # is not reached
+    code, _, err = lineas(*TRAIN)
+    assert code == 2
+    assert "Read-only file system" in err

@@ -1,0 +1,93 @@
+"""The shipped weights: stock classes load them, one step gives the image, and the images show what was asked."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from lineas.scenes import Detector, accuracies, load_clip, load_pipeline, parse, prompt, random_scene, render
+from lineas.scenes.bundled import PIPELINE, WEIGHTS
+from lineas.scenes.nuisance import COUNT
+
+diffusers = pytest.importorskip("diffusers")
+
+
+@pytest.fixture(scope="module")
+def pipe():
+    return load_pipeline()
+
+
+def draw(pipe, prompts, seed=0):
+    generators = [torch.Generator().manual_seed(seed + i) for i in range(len(prompts))]
+    return pipe(prompts, num_inference_steps=1, guidance_scale=0.0, generator=generators).images
+
+
+def test_everything_shipped_is_at_most_16_megabytes():
+    files = [path for path in WEIGHTS.parent.rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    assert sum(path.stat().st_size for path in files) <= 16e6
+
+
+def test_stock_diffusers_loads_the_folder(pipe):
+    stock = diffusers.StableDiffusionPipeline.from_pretrained(str(PIPELINE))
+    assert type(stock.vae).__name__ == "AutoencoderTiny"
+    assert type(stock.unet).__name__ == "UNet2DConditionModel"
+    assert pipe.unet.dtype == torch.float32
+
+
+def test_one_scheduler_step_returns_the_output_of_the_unet(pipe):
+    noise = torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(3))
+    pipe.scheduler.set_timesteps(1)
+    sample = noise * pipe.scheduler.init_noise_sigma
+    t = pipe.scheduler.timesteps[0]
+    words = pipe.text_encoder(pipe.tokenizer(["a cat"], padding="max_length", return_tensors="pt").input_ids)[0]
+    with torch.no_grad():
+        output = pipe.unet(pipe.scheduler.scale_model_input(sample, t), t, encoder_hidden_states=words).sample
+    torch.testing.assert_close(pipe.scheduler.step(output, t, sample).prev_sample, output, atol=1e-4, rtol=1e-4)
+
+
+def test_every_known_word_is_one_token(pipe):
+    from lineas.scenes import vocabulary
+
+    assert all(len(pipe.tokenizer(word).input_ids) == 3 for word in vocabulary())
+
+
+def test_the_detector_reads_fresh_renders():
+    rng = np.random.default_rng(77)
+    scenes = [random_scene(rng) for _ in range(96)]
+    found = Detector.load().found([render(scene, rng.random(COUNT)) for scene in scenes])
+    for kind in ("object", "place", "time", "weather", "style"):
+        right = [
+            {p for p in f if p[0] == kind} == {p for p in s.visible() if p[0] == kind}
+            for f, s in zip(found, scenes, strict=True)
+        ]
+        assert np.mean(right) > 0.9, kind
+
+
+def test_generated_images_show_what_the_prompts_name(pipe):
+    rng = np.random.default_rng(78)
+    prompts = [prompt(random_scene(rng), rng) for _ in range(32)]
+    found = Detector.load().found(draw(pipe, prompts))
+    named = [{p for p in parse(text).concepts() if p[0] in ("object", "place", "style")} for text in prompts]
+    shown = [p in f for f, n in zip(found, named, strict=True) for p in n]
+    assert np.mean(shown) > 0.8
+
+
+def test_the_open_clip_model_tells_prompts_apart():
+    pytest.importorskip("open_clip")
+    rng = np.random.default_rng(79)
+    scenes = [random_scene(rng) for _ in range(16)]
+    from PIL import Image
+
+    images = [Image.fromarray(render(scene, rng.random(COUNT))) for scene in scenes]
+    clip = load_clip()
+    similarity = clip.encode_images(images) @ clip.encode_texts([prompt(scene) for scene in scenes]).T
+    assert (similarity.argmax(1) == torch.arange(16)).float().mean() > 0.6
+
+
+def test_the_accuracies_are_written_down():
+    figures = accuracies()
+    assert {"detector", "clip", "generator"} <= set(figures)
+    json.dumps(figures)
