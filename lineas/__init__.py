@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from lineas.version import __version__
@@ -95,6 +97,17 @@ def __getattr__(name: str) -> Any:
     found = getattr(importlib.import_module(f"lineas.{_HOMES[name]}"), name)
     globals()[name] = found
     return found
+
+
+class _Package(ModuleType):
+    """Keeps `lineas.fuse` a function, where importing the submodule of that name would put the module."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name not in _HOMES or not isinstance(value, ModuleType):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
 
 
 def __dir__() -> list[str]:

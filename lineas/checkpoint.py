@@ -11,8 +11,8 @@ import safetensors.torch
 from torch import Tensor
 
 from lineas.errors import NewerFormatError, SteeringFileError
+from lineas.progress import Callback, Progress
 from lineas.storage import write_atomically
-from lineas.training import Callback, Progress
 
 FORMAT = "lineas.checkpoint"
 FORMAT_VERSION = 1

@@ -67,7 +67,8 @@ class FullGradient:
     def _figures(self) -> None:
         self.objective.cost(joined(self._parts("source")))
         if self.objective.preserves:
-            self.objective.preserve(joined(self._parts("preserve")), sum(self.batches.of("preserve"), []))
+            everyone = range(self.batches.problem.sizes["preserve"])
+            self.objective.preserve(joined(self._parts("preserve")), everyone)
 
     def _accumulate(self) -> None:
         for each in self.parameters.values():

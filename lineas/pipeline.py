@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
-
-from torch import nn
 
 from lineas.apply import Handle, check_fit, steer
 from lineas.errors import ConfigError
@@ -28,7 +26,7 @@ class SteeredPipeline:
     __slots__ = ("_active", "_applied", "_enabled", "_fused_at", "_loaded", "pipe")
 
     def __init__(self, pipe: Any) -> None:
-        module_tree(_steerable(pipe))  # anything else is refused here
+        module_tree(pipe)  # anything else is refused here
         self.pipe = pipe
         self._loaded: dict[str, Steering] = {}
         self._active: dict[str, float] = {}
@@ -45,17 +43,13 @@ class SteeredPipeline:
         Raises `MismatchError` when it does not fit the model, `SteeringFileError` for a bad file and
         `ConfigError` for a name that is taken; nothing has changed then.
         """
-        path = None if isinstance(steering, Steering) else Path(steering)
-        loaded = Steering.load(path) if path is not None else steering
-        assert isinstance(loaded, Steering)
-        if name is None:
-            name = path.stem if path is not None else self._free_name()
-        if name in self._loaded:
-            raise ConfigError(
-                f"There is a steering {name!r} already. Choose another name, or delete that one."
-            )
-        check_fit(module_tree(_steerable(self.pipe)), loaded)
-        self._loaded[name] = loaded
+        if isinstance(steering, Steering):
+            name = name or self._free_name()
+        else:
+            name, steering = name or Path(steering).stem, Steering.load(steering)
+        self._check_free(name)
+        check_fit(module_tree(self.pipe), steering)
+        self._loaded[name] = steering
         self._change({**self._active, name: float(strength)})
         return name
 
@@ -84,11 +78,6 @@ class SteeredPipeline:
         """Strength by name of what acts now; empty while disabled."""
         return dict(self._active) if self._enabled else {}
 
-    def get_steering(self, name: str) -> Steering:
-        """A steering by name. Raises `ConfigError` for unknown names."""
-        self._check_known([name])
-        return self._loaded[name]
-
     def disable_steering(self) -> None:
         """Run without any steering until `enable_steering`; names and strengths are kept."""
         self._enabled = False
@@ -100,9 +89,10 @@ class SteeredPipeline:
         self._apply()
 
     def fuse_steering(self, strength: float = 1.0) -> None:
-        """Fold what is active into the weights, at its strengths times `strength`; what cannot be stays hooked.
+        """Fold what is active into the weights, at its strengths times `strength`.
 
-        Equal to hooks up to one rounding, and free at run time. Later changes are folded as well.
+        Equal to hooks up to one rounding, and free at run time; what cannot be folded stays hooked. What is
+        loaded, set or enabled later is folded as well.
         """
         self._fused_at = float(strength)
         self._apply()
@@ -138,10 +128,7 @@ class SteeredPipeline:
         """Fit a steering to the model without what is active, load it and return it; see `adapters.fit`."""
         from lineas.adapters import fit
 
-        if name in self._loaded:
-            raise ConfigError(
-                f"There is a steering {name!r} already. Choose another name, or delete that one."
-            )
+        self._check_free(name)
         enabled = self._enabled
         self.disable_steering()
         try:
@@ -153,7 +140,7 @@ class SteeredPipeline:
         return steering
 
     def to(self, *args: Any, **kwargs: Any) -> SteeredPipeline:
-        """Move or cast the model, and go on steering it; unlike the wrapped `to`, this returns the wrapper."""
+        """Move or cast the model; unlike its own `to`, this returns the wrapper."""
         moved = self.pipe.to(*args, **kwargs)
         self.pipe = self.pipe if moved is None else moved
         return self
@@ -179,9 +166,12 @@ class SteeredPipeline:
         self.unload_steerings()
 
     def _free_name(self) -> str:
-        return next(
-            name for n in range(len(self._loaded) + 1) if (name := f"steering-{n}") not in self._loaded
-        )
+        names = (f"steering-{n}" for n in range(len(self._loaded) + 1))
+        return next(name for name in names if name not in self._loaded)
+
+    def _check_free(self, name: str | None) -> None:
+        if name in self._loaded:
+            raise ConfigError(f"There is a steering {name!r} already. Choose another name, or delete it.")
 
     def _check_known(self, names: Sequence[str]) -> None:
         unknown = [name for name in names if name not in self._loaded]
@@ -212,14 +202,7 @@ class SteeredPipeline:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of other weights, which loading told already
             if self._fused_at is None:
-                self._applied = steer(_steerable(self.pipe), steerings, list(self._active.values()))
+                self._applied = steer(self.pipe, steerings, list(self._active.values()))
             else:
                 strengths = [self._fused_at * strength for strength in self._active.values()]
-                self._applied = fuse(_steerable(self.pipe), steerings, strengths)
-
-
-def _steerable(pipe: Any) -> Any:
-    """What `steer` takes: the model inside a text-generation pipeline, anything else as it is."""
-    model = getattr(pipe, "model", None)
-    is_wrapper = not isinstance(pipe, (nn.Module, Mapping)) and not hasattr(pipe, "components")
-    return model if is_wrapper and isinstance(model, nn.Module) else pipe
+                self._applied = fuse(self.pipe, steerings, strengths)

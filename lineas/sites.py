@@ -35,7 +35,8 @@ NOT_STEERED = ("vae", "safety_checker")
 def module_tree(obj: Any, exclude: Sequence[str] = NOT_STEERED) -> dict[str, nn.Module]:
     """The components of a model: a mapping as it is, a lone module under "", a pipeline's modules by name.
 
-    `exclude` names components of a pipeline that are left out. Raises `MismatchError` for anything else.
+    A text-generation pipeline of transformers counts as the model that it holds. `exclude` names components
+    of a pipeline that are left out. Raises `MismatchError` for anything else.
     """
     if isinstance(obj, nn.Module):
         return {"": obj}
@@ -47,6 +48,9 @@ def module_tree(obj: Any, exclude: Sequence[str] = NOT_STEERED) -> dict[str, nn.
         }
         if found:
             return found
+    inner = getattr(obj, "model", None)
+    if isinstance(inner, nn.Module):
+        return {"": inner}
     raise MismatchError(
         f"Got {type(obj).__name__}, expected a module, a pipeline with components or a mapping of modules."
     )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -23,41 +23,14 @@ from lineas.parameters import PARAMETERS, AffineParameters
 from lineas.penalties import SparseGroupLasso
 from lineas.pooling import parse_pooling
 from lineas.problem import Problem
+from lineas.progress import Callback, Progress
 from lineas.starting import starting_statistics
 from lineas.steering import Site, Steering
 
+__all__ = ["Callback", "Evaluated", "Progress", "Trainer"]
+
 PLATEAU = 20
 """Steps that `tolerance` looks back."""
-
-
-@dataclass(frozen=True)
-class Progress:
-    """What a callback sees after each step.
-
-    step: 1 is the first. steps: the most there will be. cost: Σ W2² as the paper writes it, in squared
-    activation units. objective: what is being lowered (standardised cost and preserve term), without
-    penalty. preserve: its preserve part. site_costs: the paper's cost per site. These four were measured just
-    before the step moved the maps. learning_rate, sparsity (0..1): of the step. seconds: spent on steps.
-    """
-
-    step: int
-    steps: int
-    cost: float
-    objective: float
-    preserve: float
-    learning_rate: float
-    sparsity: float
-    seconds: float
-    trainer: Trainer = field(repr=False)
-    site_costs: Mapping[Site, float] = field(repr=False, default_factory=dict)
-
-    def steering(self) -> Steering:
-        """The newest steering, to look at or to save."""
-        return self.trainer.steering()
-
-
-Callback = Callable[[Progress], Any]
-"""Called after each step; returning True stops the training, and what was learned is kept."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +88,7 @@ class Trainer:
             return self._step()
 
     def evaluate(self) -> Report:
-        """The figures of the newest maps; `Progress` has those of the maps before them. Costs a forward pass."""
+        """The figures of the newest maps, by a forward pass; `Progress` has those of the maps before."""
         with self._ready():
             return self.gradient.evaluate()
 
@@ -132,6 +105,7 @@ class Trainer:
         diverged = last.bad_site is not None or not last.objective <= 1.001 * start.objective
         return self._steering(self._best) if diverged else self.steering()
 
+    @torch.inference_mode(False)
     def state(self) -> dict[str, Any]:
         """Everything that `load_state` needs to go on exactly here: plain values and copies of tensors."""
         return {
@@ -151,6 +125,7 @@ class Trainer:
             },
         }
 
+    @torch.inference_mode(False)
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Continue from a `state` of a trainer of the same fit; more steps or another rate are welcome.
 

@@ -20,8 +20,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("steering", "storage", "optim", "config", "version", "kinds"),
     (
         *("sites", "capture", "fingerprint", "apply", "regions", "fuse", "folding", "folds", "export"),
-        *("problem", "micro_batches", "objective", "parameters", "starting", "gradients", "training"),
-        *("checkpoint", "methods", "methods.*"),
+        *("problem", "micro_batches", "objective", "parameters", "starting", "gradients"),
+        *("progress", "training", "checkpoint", "methods", "methods.*"),
     ),
     (
         "adapters",

@@ -132,10 +132,8 @@ class DiffusionProblem(Problem):
 
     def _stop_after_capture(self) -> dict[str, Any]:
         last = max(self.recipe.capture or [self.recipe.steps - 1])
-        if (
-            last >= self.recipe.steps - 1
-            or "callback_on_step_end" not in inspect.signature(self._call).parameters
-        ):
+        can_stop = "callback_on_step_end" in inspect.signature(self._call).parameters
+        if not can_stop or last >= self.recipe.steps - 1:
             return {}
 
         def stop(pipe: Any, step: int, timestep: Any, given: dict[str, Any]) -> dict[str, Any]:
@@ -169,7 +167,8 @@ def _is_text(site: Site) -> bool:
 
 def _base_model(pipe: Any, recipe: Recipe) -> str:
     """What to call the model: its name on the hub, or that of its folder without the way to it."""
-    name = model_name(pipe)
+    name = model_name(pipe) or type(pipe).__name__
+    if Path(name).parts[-4:] == ("lineas", "scenes", "weights", "pipeline"):
+        return "lineas/scenes"
     name = Path(name).name if Path(name).is_dir() or Path(name).is_absolute() else name
-    name = name or type(pipe).__name__
     return f"{name} with {recipe.unet[0]}" if recipe.unet and name == recipe.model else name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,13 @@ def _from_hub_or_folder(name: str, recipe: Recipe | None, dtype: Any, device: to
 
 
 def _pipeline(diffusers: Any, name: str, dtype: torch.dtype, **given: Any) -> Any:
+    with warnings.catch_warnings():
+        # The new name of this argument is unknown to older releases.
+        warnings.filterwarnings("ignore", message=".*torch_dtype.*is deprecated")
+        return _from_pretrained(diffusers, name, dtype, **given)
+
+
+def _from_pretrained(diffusers: Any, name: str, dtype: torch.dtype, **given: Any) -> Any:
     if dtype == torch.float16 and not Path(name).is_dir():
         try:  # half the download, where the authors offer it
             return diffusers.DiffusionPipeline.from_pretrained(

@@ -27,7 +27,7 @@ class Recipe:
     None keeps the pipeline's own class.
     height, width: of the image in pixels; None is the model's own.
     capture: indices of the steps whose activations count; None is all. Steps after the last are not run.
-    model, unet: where the weights are on the hub: a pipeline, and a (repository, file) that replaces its UNet.
+    model, unet: where the weights are on the hub: a pipeline, and (repository, file) of another UNet for it.
     arguments: more arguments of the pipeline's call. note: a sentence for people.
     """
 
@@ -145,7 +145,7 @@ def named_recipe(name: str) -> Recipe:
 
 
 def recipe_for(pipe: Any, recipe: str | Recipe | None = None) -> Recipe:
-    """The recipe of a pipeline: the one given, by name or as it is, else a guess from what it was loaded from.
+    """The recipe of a pipeline: the one given, by name or as it is, else a guess from its name.
 
     A pipeline whose scheduler predicts the image itself takes one step, FLUX.1 schnell four. Any other is run
     for four steps of its own scheduler, with a warning unless it is known to be made for few steps.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -40,13 +41,19 @@ class Drawer:
         batch: int = 8,
         on_images: Callable[[int], object] | None = None,
     ) -> None:
-        self.pipe, self.steerings = pipe, list(steerings)
+        from lineas.adapters.recipes import recipe_for
+
+        found = recipe_for(pipe, recipe)
+        # A shallow copy shares the models and has a scheduler of its own.
+        self.pipe, self.steerings = copy.copy(pipe), list(steerings)
+        self.options = found.call_arguments()
         self.weights = list(weights) if weights is not None else [1.0] * len(self.steerings)
         if len(self.weights) != len(self.steerings):
             raise MismatchError(
                 f"Got {len(self.weights)} weights for {len(self.steerings)} steerings, expected one for each."
             )
-        self.options = call_options(pipe, recipe)
+        if hasattr(pipe, "scheduler"):
+            self.pipe.scheduler = found.scheduler_for(pipe)
         self.seed, self.batch, self.on_images = seed, max(1, batch), on_images
 
     def __call__(
@@ -74,12 +81,3 @@ class Drawer:
             self.on_images(len(images))
         return images
 
-
-def call_options(pipe: Any, recipe: Any = None) -> dict[str, Any]:
-    """Keyword arguments with which a recipe calls its pipeline; None guesses the recipe."""
-    from lineas.adapters import recipes
-
-    found = recipes.recipe_for(pipe, recipe)
-    options = {"num_inference_steps": found.steps, "guidance_scale": found.guidance}
-    named = {name: getattr(found, name) for name in ("timesteps", "height", "width")}
-    return options | {name: value for name, value in named.items() if value is not None}

@@ -1,1 +1,1 @@
-"""Methods: ways to fit a steering to a problem, all with the one signature `fit(problem, config, progress)`."""
+"""Methods: ways to fit a steering to a problem, with one signature `fit(problem, config, progress)`."""

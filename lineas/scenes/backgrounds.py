@@ -105,7 +105,7 @@ def _mountains(horizon: float, u: np.ndarray) -> Iterator[Layer]:
 def _forest(horizon: float, u: np.ndarray) -> Iterator[Layer]:
     column = X // 16
     tip = horizon - 50 + 14 * np.sin(2.4 * column + _TURN * u[7])
-    trees = np.clip(np.clip((Y - tip) * 0.24, 0, 8) - np.abs(X - 16 * column - 8) + 0.5, 0, 1) * (Y > tip)
+    trees = np.clip(np.clip((Y - tip) * 0.24, 0, 8) - np.abs(X - 16 * column - 8) + 0.5, 0, 1) * (tip < Y)
     yield rgb(0.10, 0.32, 0.16), below(horizon - 20 + 4 * np.sin(X / 13 + _TURN * u[6]))
     yield rgb(0.07, 0.44, 0.20), trees * (column % 2)
     yield rgb(0.05, 0.36, 0.17), trees * (1 - column % 2)

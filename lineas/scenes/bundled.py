@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +28,30 @@ def load_pipeline(dtype: Any = None) -> Any:
     Raises:
         MissingExtraError: diffusers or transformers is not installed.
     """
-    import torch
-
     diffusers = require("diffusers", "diffusers")
     require("transformers", "diffusers")
-    pipe = diffusers.StableDiffusionPipeline.from_pretrained(
-        str(PIPELINE), torch_dtype=dtype or torch.float32, local_files_only=True
-    )
+    with _quiet(diffusers):
+        pipe = diffusers.StableDiffusionPipeline.from_pretrained(str(PIPELINE), local_files_only=True)
     pipe.set_progress_bar_config(disable=True)
-    return pipe
+    return pipe if dtype is None else pipe.to(dtype)
+
+
+@contextmanager
+def _quiet(diffusers: Any) -> Iterator[None]:
+    """Without the bars and remarks of loading: that the autoencoder is a tiny one is what it should be."""
+    import transformers
+
+    loggers = (diffusers.utils.logging, transformers.utils.logging)
+    levels = [logger.get_verbosity() for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.set_verbosity_error()
+            logger.disable_progress_bar()
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.set_verbosity(level)
+            logger.enable_progress_bar()
 
 
 def load_clip() -> Any:
@@ -62,5 +78,5 @@ def warn_of_unknown_words(prompts: Iterable[str]) -> list[str]:
 
 
 def accuracies() -> dict[str, dict[str, float]]:
-    """Measured on held-out renders and prompts: figures of the detector, the open_clip model and the generator."""
+    """Measured on held-out renders and prompts: detector, open_clip model and generator."""
     return {path.stem: json.loads(path.read_text()) for path in sorted((WEIGHTS / "figures").glob("*.json"))}

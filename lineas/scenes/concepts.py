@@ -9,7 +9,14 @@ import numpy as np
 
 from lineas.errors import PromptError
 from lineas.scenes.detector import MANY, ONE
-from lineas.scenes.grammar import COLOURLESS_STYLES, Scene, prompt, random_scene, with_concept, without_concept
+from lineas.scenes.grammar import (
+    COLOURLESS_STYLES,
+    Scene,
+    prompt,
+    random_scene,
+    with_concept,
+    without_concept,
+)
 
 
 @dataclass(frozen=True)

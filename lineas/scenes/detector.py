@@ -18,7 +18,10 @@ MANY = {"object": tuple(OBJECTS), "colour": tuple(COLOURS)}
 """Kinds of which an image may show several: each name is a yes or no of its own."""
 ONE = {"place": tuple(PLACES), "time": tuple(TIMES), "weather": tuple(WEATHERS), "style": tuple(STYLES)}
 """Kinds of which an image shows one or none: a choice, the last option is none."""
-SIZES = {**{kind: len(names) for kind, names in MANY.items()}, **{kind: len(names) + 1 for kind, names in ONE.items()}}
+SIZES = {
+    **{kind: len(names) for kind, names in MANY.items()},
+    **{kind: len(names) + 1 for kind, names in ONE.items()},
+}
 
 Found = frozenset[tuple[str, str]]
 
@@ -88,7 +91,12 @@ class Detector(nn.Module):
 
 
 def _decoded(logits: dict[str, Tensor]) -> Found:
-    several = [(kind, name) for kind, names in MANY.items() for name, x in zip(names, logits[kind], strict=True) if x > 0]
+    several = [
+        (kind, name)
+        for kind, names in MANY.items()
+        for name, x in zip(names, logits[kind], strict=True)
+        if x > 0
+    ]
     chosen = {kind: int(logits[kind].argmax()) for kind in ONE}
     return frozenset([*several, *((kind, ONE[kind][i]) for kind, i in chosen.items() if i < len(ONE[kind]))])
 

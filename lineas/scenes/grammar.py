@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -91,7 +92,8 @@ def with_concept(scene: Scene, kind: str, name: str, rng: np.random.Generator) -
     if kind == "colour":
         first = scene.objects[0][0] if scene.objects else str(rng.choice(OBJECTS))
         return replace(scene, objects=((first, name), *scene.objects[1:]))
-    return replace(scene, **{kind: name})
+    changes: dict[str, Any] = {kind: name}
+    return replace(scene, **changes)
 
 
 def without_concept(scene: Scene, kind: str, name: str, rng: np.random.Generator) -> Scene:
@@ -103,7 +105,8 @@ def without_concept(scene: Scene, kind: str, name: str, rng: np.random.Generator
     if kind == "colour":
         plain = tuple((o, None if c == name else c) for o, c in scene.objects)
         return replace(scene, objects=plain)
-    return replace(scene, **{kind: None}) if getattr(scene, kind) == name else scene
+    changes: dict[str, Any] = {kind: None} if getattr(scene, kind) == name else {}
+    return replace(scene, **changes)
 
 
 def prompt(scene: Scene, rng: np.random.Generator | None = None) -> str:
@@ -111,8 +114,8 @@ def prompt(scene: Scene, rng: np.random.Generator | None = None) -> str:
     pick = (
         (lambda options: options[0]) if rng is None else (lambda options: options[rng.integers(len(options))])
     )
-    parts = [PLACES.get(scene.place), TIMES.get(scene.time), WEATHERS.get(scene.weather)]
-    parts = [part for part in parts if part]
+    chosen = ((PLACES, scene.place), (TIMES, scene.time), (WEATHERS, scene.weather))
+    parts = [phrases[name] for phrases, name in chosen if name]
     if rng is not None:
         rng.shuffle(parts)
     subject = " and ".join(_named(name, colour) for name, colour in scene.objects) or EMPTY_PLACE

@@ -14,7 +14,7 @@ COUNT = 12
 
 
 def basis() -> Tensor:
-    """[12, 4, 16, 16]: orthonormal patterns; rows 0–3 are the means of the channels, 4–7 tilt sideways, 8–11 down."""
+    """[12, 4, 16, 16] orthonormal patterns: 0–3 are the channels' means, 4–7 tilt sideways, 8–11 down."""
     along = (torch.arange(16, dtype=torch.float64) + 0.5) * (math.pi / 16)
     flat, wave = torch.full((16,), 0.25, dtype=torch.float64), torch.cos(along) * math.sqrt(2 / 16)
     patterns = [torch.outer(flat, flat), torch.outer(flat, wave), torch.outer(wave, flat)]

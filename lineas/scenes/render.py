@@ -33,7 +33,7 @@ def render(scene: Scene, u: np.ndarray) -> np.ndarray:
 
 
 def positions(count: int, u: np.ndarray) -> list[tuple[int, int]]:
-    """Left edge and size of each object in pixels.
+    """Left edge and size of each object in pixels; of two, the first stands on the left.
 
     Edges and sizes are whole cells of the eightfold latent grid: an object's latent is then one pattern that
     only moves, which a small network learns exactly.
@@ -42,8 +42,7 @@ def positions(count: int, u: np.ndarray) -> list[tuple[int, int]]:
         size = LARGE if u[1] < 0.5 else SMALL
         slots = (0, 32, 56) if size == LARGE else (8, 40, 64)
         return [(slots[min(int(u[0] * 3), 2)], size)]
-    pair = [(8, SMALL), (64, SMALL)]
-    return pair[:: 1 if u[2] < 0.5 else -1][:count]
+    return [(8, SMALL), (64, SMALL)][:count]
 
 
 def _object_light(time: str | None) -> np.ndarray:

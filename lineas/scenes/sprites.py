@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +28,7 @@ def _atlas() -> Image.Image:
     return Image.open(ATLAS).convert("RGBA")
 
 
-@lru_cache(maxsize=None)
+@cache
 def sprite(name: str, colour: str | None, size: int) -> tuple[np.ndarray, np.ndarray]:
     """One object's picture.
 

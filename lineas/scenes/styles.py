@@ -22,8 +22,8 @@ def _pixel_art(image):
 
 def _pencil_sketch(image):
     light = image @ _LUMA
-    soft = Image.fromarray((light * 255).astype(np.uint8)).filter(ImageFilter.GaussianBlur(1.2))
-    soft = np.asarray(soft, dtype=np.float32) / 255
+    blurred = Image.fromarray((light * 255).astype(np.uint8)).filter(ImageFilter.GaussianBlur(1.2))
+    soft = np.asarray(blurred, dtype=np.float32) / 255
     dy, dx = np.gradient(soft)
     lines = np.clip(np.hypot(dx, dy) * 5, 0, 0.7)
     paper = 0.98 - 0.34 * (1 - light) - lines

@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from lineas.scenes.backgrounds import X, Y, SIZE, below, blend, disc, rgb
+from lineas.scenes.backgrounds import SIZE, X, Y, below, blend, disc, rgb
 
 _VEILS = {
     "rain": (rgb(0.40, 0.46, 0.58), 0.5),

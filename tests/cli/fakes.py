@@ -12,12 +12,13 @@ from core.toy_models import toy_unet
 from PIL import Image
 from torch import Tensor
 
+from lineas.adapters.recipes import Recipe
 from lineas.cli import models
 from lineas.errors import HubError
 from lineas.problem import Group, Problem
 from lineas.sites import find_sites, module_tree
 
-RECIPE = SimpleNamespace(steps=1, guidance=0.0, timesteps=None, height=None, width=None)
+RECIPE = Recipe("toy")
 
 
 def start(prompt: str, seed: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""The shipped weights: stock classes load them, one step gives the image, and the images show what was asked."""
+"""The shipped weights: stock classes load them, one step draws, and images show what was asked."""
 
 from __future__ import annotations
 
@@ -42,10 +42,14 @@ def test_one_scheduler_step_returns_the_output_of_the_unet(pipe):
     pipe.scheduler.set_timesteps(1)
     sample = noise * pipe.scheduler.init_noise_sigma
     t = pipe.scheduler.timesteps[0]
-    words = pipe.text_encoder(pipe.tokenizer(["a cat"], padding="max_length", return_tensors="pt").input_ids)[0]
+    words = pipe.text_encoder(pipe.tokenizer(["a cat"], padding="max_length", return_tensors="pt").input_ids)[
+        0
+    ]
     with torch.no_grad():
         output = pipe.unet(pipe.scheduler.scale_model_input(sample, t), t, encoder_hidden_states=words).sample
-    torch.testing.assert_close(pipe.scheduler.step(output, t, sample).prev_sample, output, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(
+        pipe.scheduler.step(output, t, sample).prev_sample, output, atol=1e-4, rtol=1e-4
+    )
 
 
 def test_every_known_word_is_one_token(pipe):

@@ -43,7 +43,11 @@ def test_noise_can_be_made_for_given_numbers():
 
 @pytest.mark.parametrize("scene", SCENES, ids=str)
 def test_every_part_changes_the_image(scene):
-    without = Scene() if scene.objects or scene.place and not (scene.time or scene.weather or scene.style) else Scene(place="meadow")
+    without = (
+        Scene()
+        if scene.objects or (scene.place and not (scene.time or scene.weather or scene.style))
+        else Scene(place="meadow")
+    )
     image, other = render(scene, MIDDLE), render(without, MIDDLE)
     assert image.shape == (128, 128, 3) and image.dtype == np.uint8
     assert np.abs(image.astype(float) - other).mean() > 1

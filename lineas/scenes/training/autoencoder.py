@@ -1,4 +1,4 @@
-"""Train the AutoencoderTiny of the bundled model: 128 × 128 images to 4 × 16 × 16 latents of unit variance."""
+"""Train the bundled AutoencoderTiny: 128 × 128 images to 4 × 16 × 16 latents of unit variance."""
 
 from __future__ import annotations
 
@@ -80,7 +80,9 @@ def losses(model: AutoencoderTiny, seed: int, shards: Path, decoder_only: bool) 
 
 @torch.no_grad()
 def error(model: AutoencoderTiny, image: Tensor) -> float:
-    return (model.decode(model.encode(image * 2 - 1).latents).sample / 2 + 0.5).sub(image).square().mean().item()
+    return (
+        (model.decode(model.encode(image * 2 - 1).latents).sample / 2 + 0.5).sub(image).square().mean().item()
+    )
 
 
 def main() -> None:
@@ -90,7 +92,9 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=12.0)
     parser.add_argument("--muon-lr", type=float, default=0.005)
     parser.add_argument("--adam-lr", type=float, default=1e-3)
-    parser.add_argument("--start", type=Path, help="an autoencoder folder to go on from, narrower ones are widened")
+    parser.add_argument(
+        "--start", type=Path, help="an autoencoder folder to go on from, narrower ones are widened"
+    )
     parser.add_argument("--decoder-only", action="store_true", help="leave the latents as they are")
     arguments = parser.parse_args()
     torch.manual_seed(0)
@@ -116,7 +120,10 @@ def main() -> None:
         values.append(value.item())
         step += 1
         if step % 100 == 0:
-            print(f"{time.time() - start:.0f} s  step {step} (+{helped})  loss {np.mean(values):.4f}", flush=True)
+            print(
+                f"{time.time() - start:.0f} s  step {step} (+{helped})  loss {np.mean(values):.4f}",
+                flush=True,
+            )
             helped, values = 0, []
         if step % 500 == 0:
             model.save_pretrained(arguments.output)

@@ -1,4 +1,4 @@
-"""Train the small open_clip model of the domain: images and prompts in one space, for CLIPScore and IMGScore."""
+"""Train the small open_clip model of the domain: images and prompts in one space."""
 
 from __future__ import annotations
 
@@ -25,7 +25,14 @@ def config(vocabulary: int, tokenizer: Path) -> dict:
     """An open_clip configuration; the tokenizer is found beside the weights."""
     return {
         "embed_dim": 128,
-        "vision_cfg": {"image_size": 64, "layers": 3, "width": 96, "head_width": 24, "patch_size": 8, "mlp_ratio": 3.0},
+        "vision_cfg": {
+            "image_size": 64,
+            "layers": 3,
+            "width": 96,
+            "head_width": 24,
+            "patch_size": 8,
+            "mlp_ratio": 3.0,
+        },
         "text_cfg": {
             "context_length": LENGTH,
             "vocab_size": vocabulary,
@@ -40,7 +47,9 @@ def config(vocabulary: int, tokenizer: Path) -> dict:
 
 
 def images_for(model_size: int, images: np.ndarray) -> torch.Tensor:
-    small = F.interpolate(pixels(images), (model_size, model_size), mode="bicubic", antialias=True).clamp(0, 1)
+    small = F.interpolate(pixels(images), (model_size, model_size), mode="bicubic", antialias=True).clamp(
+        0, 1
+    )
     return (small - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
 
 
@@ -70,7 +79,10 @@ def main() -> None:
     settings = config(len(tokenizer), arguments.output)
     model = open_clip.CLIP(settings["embed_dim"], settings["vision_cfg"], settings["text_cfg"])
     optimisers = Optimisers(model, muon_lr=0.01, adam_lr=2e-3, outer=("conv1", "proj", "positional"))
-    encode = lambda prompts: tokenizer(prompts, padding="max_length", truncation=True, return_tensors="pt").input_ids  # noqa: E731
+
+    def encode(prompts: list[str]) -> torch.Tensor:
+        return tokenizer(prompts, padding="max_length", truncation=True, return_tensors="pt").input_ids
+
     held_out, _, held_out_prompts, _ = read_shard(arguments.shards / f"{HELD_OUT_SEED:07d}.npz")
     held_out_tokens = encode(held_out_prompts)
     generator, start, number, seen = torch.Generator().manual_seed(0), time.time(), 0, 0
@@ -89,12 +101,25 @@ def main() -> None:
             ((F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2).backward()
             optimisers.step(ramp(progress, flat=0.4))
             seen += len(index)
-        print(f"{time.time() - start:.0f} s  {seen}  {accuracy(model, held_out[:512], held_out_tokens[:512]):.3f}", flush=True)
-    save_file({n: t.half().contiguous() for n, t in model.state_dict().items()}, arguments.output / "open_clip_model.safetensors")
+        print(
+            f"{time.time() - start:.0f} s  {seen}",
+            f"{accuracy(model, held_out[:512], held_out_tokens[:512]):.3f}",
+            flush=True,
+        )
+    save_file(
+        {n: t.half().contiguous() for n, t in model.state_dict().items()},
+        arguments.output / "open_clip_model.safetensors",
+    )
     settings["text_cfg"]["hf_tokenizer_name"] = "."
-    written = {"model_cfg": settings, "preprocess_cfg": {"mean": MEAN, "std": STD, "interpolation": "bicubic"}}
+    written = {
+        "model_cfg": settings,
+        "preprocess_cfg": {"mean": MEAN, "std": STD, "interpolation": "bicubic"},
+    }
     (arguments.output / "open_clip_config.json").write_text(json.dumps(written, indent=1) + "\n")
-    figures = {"held-out renders": len(held_out), "nearest prompt of 64": accuracy(model, held_out, held_out_tokens)}
+    figures = {
+        "held-out renders": len(held_out),
+        "nearest prompt of 64": accuracy(model, held_out, held_out_tokens),
+    }
     (arguments.output / "accuracy.json").write_text(json.dumps(figures, indent=1) + "\n")
     print(figures)
 

@@ -43,7 +43,7 @@ def read_shard(path: Path) -> tuple[np.ndarray, np.ndarray, list[str], list[Scen
 
 
 def noise_for(u: Tensor, generator: torch.Generator) -> Tensor:
-    """Standard normal noise [n, 4, 16, 16] with the given uniform numbers u [n, 12] and fresh everything else."""
+    """Standard normal noise [n, 4, 16, 16] with the given uniform numbers u [n, 12], else fresh."""
     patterns = basis().float()
     noise = torch.randn(len(u), *patterns.shape[1:], generator=generator)
     wanted = torch.special.ndtri(u.double().clamp(1e-6, 1 - 1e-6)).float()

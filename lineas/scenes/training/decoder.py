@@ -48,12 +48,16 @@ def main() -> None:
                 return
             target = pixels(images[index])
             with torch.no_grad():
-                tokens = tokenizer([prompts[i] for i in index], padding="max_length", truncation=True, return_tensors="pt")
+                tokens = tokenizer(
+                    [prompts[i] for i in index], padding="max_length", truncation=True, return_tensors="pt"
+                )
                 own = denoiser(tokens.input_ids, noise_for(torch.from_numpy(u[index]), generator))
                 encoded = model.encoder(target * 2 - 1)
                 chosen = torch.rand(len(index), 1, 1, 1, generator=generator) < arguments.own_share
-                latent = torch.where(chosen, own, encoded + 0.1 * torch.randn(encoded.shape, generator=generator))
-            # The decoder sees a margin of four cells around what is compared, and 64 × 64 pixels are compared.
+                latent = torch.where(
+                    chosen, own, encoded + 0.1 * torch.randn(encoded.shape, generator=generator)
+                )
+            # 64 × 64 pixels are compared; the decoder sees a margin of four cells around them.
             y, x = 8 * int(rng.choice([0, 4, 8, 8])), 8 * int(rng.integers(0, 9))
             top, left = max(0, y // 8 - 4), max(0, x // 8 - 4)
             window = latent[:, :, top : y // 8 + 12, left : x // 8 + 12]

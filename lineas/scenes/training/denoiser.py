@@ -32,7 +32,7 @@ SIGMA = 14.614641
 
 
 class Denoiser(nn.Module):
-    """Text encoder and UNet as one module: token numbers [b, 32] and noise [b, 4, 16, 16] to latents [b, 4, 16, 16]."""
+    """Text encoder and UNet as one: tokens [b, 32] and noise [b, 4, 16, 16] to latents [b, 4, 16, 16]."""
 
     def __init__(self, vocabulary: int, end: int) -> None:
         super().__init__()
@@ -67,16 +67,18 @@ class Denoiser(nn.Module):
 
 
 class Latents:
-    """Cached training examples; shards that another process finishes later are picked up on :meth:`refresh`."""
+    """Cached training examples; shards that another process finishes later join on :meth:`refresh`."""
 
     def __init__(self, folder: Path, tokenizer: CLIPTokenizer) -> None:
-        self.folder, self.tokenizer, self.loaded = folder, tokenizer, {}
+        self.folder, self.tokenizer = folder, tokenizer
+        self.loaded: dict[str, tuple[Tensor, Tensor, Tensor]] = {}
 
     def refresh(self) -> int:
         for path in sorted(self.folder.glob("0*.latents.npz")):
             if path.name not in self.loaded and "part" not in path.name:
                 with np.load(path) as cache:
-                    self.loaded[path.name] = tuple(torch.from_numpy(cache[key]) for key in ("latents", "u", "tokens"))
+                    latents, u, tokens = (torch.from_numpy(cache[key]) for key in ("latents", "u", "tokens"))
+                self.loaded[path.name] = latents, u, tokens
         return len(self.loaded)
 
     def batch(self, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
@@ -118,10 +120,19 @@ def losses(model: Denoiser, seed: int, data: Latents, batch: int) -> Iterator[Te
 
 @torch.no_grad()
 def preview(model: Denoiser, autoencoder: AutoencoderTiny, data: tuple, path: Path) -> float:
-    """Held-out regression error (mean square), and a sheet: rows of generated images over the rendered ones."""
+    """Held-out mean square error, and a sheet: rows of generated images over the rendered ones."""
     images, u, tokens, latents = data
     output = model(tokens, noise_for(u, torch.Generator().manual_seed(5)))
-    shown = autoencoder.decode(output[:12]).sample.div(2).add(0.5).clamp(0, 1).permute(0, 2, 3, 1).mul(255).byte().numpy()
+    shown = (
+        autoencoder.decode(output[:12])
+        .sample.div(2)
+        .add(0.5)
+        .clamp(0, 1)
+        .permute(0, 2, 3, 1)
+        .mul(255)
+        .byte()
+        .numpy()
+    )
     rows = [np.concatenate(list(row), axis=1) for row in (shown[:6], images[:6], shown[6:], images[6:12])]
     Image.fromarray(np.concatenate(rows)).save(path)
     return F.mse_loss(output, latents).item()
@@ -150,6 +161,13 @@ def train(arguments: argparse.Namespace) -> None:
     torch.manual_seed(0)
     make = lambda: Denoiser(len(tokenizer), tokenizer.eos_token_id).to(memory_format=torch.channels_last)  # noqa: E731
     model = make()
+    if arguments.start:
+        model.text_encoder.load_state_dict(
+            CLIPTextModel.from_pretrained(arguments.start / "text_encoder").state_dict()
+        )
+        model.unet.load_state_dict(
+            UNet2DConditionModel.from_pretrained(arguments.start / "unet").state_dict()
+        )
     optimisers = Optimisers(model, arguments.muon_lr, arguments.adam_lr, outer=("conv_in", "conv_out"))
     step, spent = 0, 0.0
     if (arguments.output / "checkpoint.pt").exists():
@@ -170,15 +188,22 @@ def train(arguments: argparse.Namespace) -> None:
         step += 1
         if step % 100 == 0:
             print(
-                f"{time.time() - start:.0f} s  step {step} (+{helped})  shards {len(data.loaded)}  loss {np.mean(values):.4f}",
+                f"{time.time() - start:.0f} s  step {step} (+{helped})",
+                f"shards {len(data.loaded)}  loss {np.mean(values):.4f}",
                 flush=True,
             )
             helped, values = 0, []
         if step % 400 == 0:
             state = {"optimisers": optimisers.state_dict(), "step": step, "spent": time.time() - start}
             save(model, arguments.output, state)
-            print("held-out", preview(model, autoencoder, check, arguments.output / "preview.png"), flush=True)
-    save(model, arguments.output, {"optimisers": optimisers.state_dict(), "step": step, "spent": time.time() - start})
+            print(
+                "held-out", preview(model, autoencoder, check, arguments.output / "preview.png"), flush=True
+            )
+    save(
+        model,
+        arguments.output,
+        {"optimisers": optimisers.state_dict(), "step": step, "spent": time.time() - start},
+    )
     print("held-out", preview(model, autoencoder, check, arguments.output / "preview.png"), flush=True)
     extra.stop()
 
@@ -189,8 +214,11 @@ def main() -> None:
     parser.add_argument("autoencoder", type=Path)
     parser.add_argument("output", type=Path)
     parser.add_argument("--minutes", type=float, default=80.0)
+    parser.add_argument(
+        "--start", type=Path, help="a pipeline folder whose text encoder and UNet to go on from"
+    )
     parser.add_argument("--batch", type=int, default=24)
-    parser.add_argument("--muon-lr", type=float, default=0.02)
+    parser.add_argument("--muon-lr", type=float, default=0.012)
     parser.add_argument("--adam-lr", type=float, default=2e-3)
     parser.add_argument("--encode-only", action="store_true", help="only fill the cache of latents")
     arguments = parser.parse_args()
@@ -198,7 +226,9 @@ def main() -> None:
     torch.set_flush_denormal(True)
     if arguments.encode_only:
         tokenizer = build_tokenizer(arguments.output / "tokenizer")
-        autoencoder = AutoencoderTiny.from_pretrained(arguments.autoencoder).to(memory_format=torch.channels_last)
+        autoencoder = AutoencoderTiny.from_pretrained(arguments.autoencoder).to(
+            memory_format=torch.channels_last
+        )
         for path in sorted(arguments.shards.glob("0??????.npz")):
             cache_latents(path, autoencoder, tokenizer)
     else:

@@ -53,14 +53,18 @@ def disturbed(images: Tensor, generator: torch.Generator) -> Tensor:
 
 @torch.no_grad()
 def accuracy(model: Detector, images: np.ndarray, scenes: list[Scene]) -> dict[str, float]:
-    """Share of images in which everything of a kind is right, per kind, and the share of right answers in all."""
+    """Share of images in which everything of a kind is right, per kind and in all."""
     found = model.eval().found(list(images))
     model.train()
     visible = [scene.visible() for scene in scenes]
     answers = []
     out = {}
     for kind in SIZES:
-        rows = [(f, v) for f, v, s in zip(found, visible, scenes, strict=True) if kind != "colour" or s.style not in COLOURLESS_STYLES]
+        rows = [
+            (f, v)
+            for f, v, s in zip(found, visible, scenes, strict=True)
+            if kind != "colour" or s.style not in COLOURLESS_STYLES
+        ]
         right = [{p for p in f if p[0] == kind} == {p for p in v if p[0] == kind} for f, v in rows]
         out[kind] = float(np.mean(right))
         answers += right
@@ -79,7 +83,9 @@ def main() -> None:
     torch.set_flush_denormal(True)
     model = Detector.load(arguments.start).train() if arguments.start else Detector()
     model = model.to(memory_format=torch.channels_last)
-    optimisers = Optimisers(model, muon_lr=arguments.muon_lr, adam_lr=arguments.muon_lr / 5, outer=("heads", "body.0"))
+    optimisers = Optimisers(
+        model, muon_lr=arguments.muon_lr, adam_lr=arguments.muon_lr / 5, outer=("heads", "body.0")
+    )
     held_out, _, _, held_out_scenes = read_shard(arguments.shards / f"{HELD_OUT_SEED:07d}.npz")
     generator, start, number, seen = torch.Generator().manual_seed(0), time.time(), 0, 0
     paths = [p for p in sorted(arguments.shards.glob("???????.npz")) if int(p.stem) < HELD_OUT_SEED]
@@ -91,18 +97,26 @@ def main() -> None:
             progress = (time.time() - start) / (60 * arguments.minutes)
             if progress >= 1:
                 break
-            batch = disturbed(pixels(images[index.numpy()]), generator).contiguous(memory_format=torch.channels_last)
+            batch = disturbed(pixels(images[index.numpy()]), generator).contiguous(
+                memory_format=torch.channels_last
+            )
             value = loss(model(batch), {kind: rows[index] for kind, rows in target.items()})
             value.backward()
             optimisers.step(ramp(progress, flat=0.4))
             seen += len(index)
-        print(f"{time.time() - start:.0f} s  {seen} images  {accuracy(model, held_out[:256], held_out_scenes[:256])}", flush=True)
+        print(
+            f"{time.time() - start:.0f} s  {seen} images",
+            accuracy(model, held_out[:256], held_out_scenes[:256]),
+            flush=True,
+        )
     model.eval()
     arguments.output.mkdir(parents=True, exist_ok=True)
     state = {n: t.half().contiguous() for n, t in model.state_dict().items() if t.is_floating_point()}
     save_file(state, arguments.output / "detector.safetensors")
     final = accuracy(Detector.load(arguments.output / "detector.safetensors"), held_out, held_out_scenes)
-    (arguments.output / "detector.json").write_text(json.dumps({"held-out renders": len(held_out), **final}, indent=1) + "\n")
+    (arguments.output / "detector.json").write_text(
+        json.dumps({"held-out renders": len(held_out), **final}, indent=1) + "\n"
+    )
     print(final)
 
 

@@ -47,7 +47,7 @@ class Muon(torch.optim.Optimizer):
 
 
 class Optimisers:
-    """Muon for inner weights and Adam for embeddings, norms, biases and the named outer layers, with one schedule."""
+    """Muon for inner weights, Adam for embeddings, norms, biases and the named outer layers."""
 
     def __init__(self, model: nn.Module, muon_lr: float, adam_lr: float, outer: tuple[str, ...] = ()) -> None:
         def inner(name: str, weight: Tensor) -> bool:

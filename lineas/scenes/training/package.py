@@ -1,4 +1,4 @@
-"""Put the trained parts into the folders that are shipped: a stock diffusers pipeline, open_clip model, detector."""
+"""Put the trained parts into the shipped folders: a stock diffusers pipeline, open_clip model, detector."""
 
 from __future__ import annotations
 
@@ -27,20 +27,31 @@ def scheduler() -> EulerDiscreteScheduler:
 
 
 def assemble(trained: Path, autoencoder: Path) -> StableDiffusionPipeline:
-    """The pipeline from a training checkpoint and an autoencoder folder, in float16."""
+    """The pipeline from a training checkpoint and an autoencoder folder, UNet and autoencoder in float16."""
     tokenizer = build_tokenizer(trained / "tokenizer")
     model = Denoiser(len(tokenizer), tokenizer.eos_token_id)
     model.load_state_dict(torch.load(trained / "checkpoint.pt", weights_only=True)["model"])
     return StableDiffusionPipeline(
-        vae=AutoencoderTiny.from_pretrained(autoencoder),
+        vae=AutoencoderTiny.from_pretrained(autoencoder).half(),
+        # In float32, as transformers keeps the stored dtype when it loads.
         text_encoder=model.text_encoder,
         tokenizer=tokenizer,
-        unet=model.unet,
+        unet=model.unet.half(),
         scheduler=scheduler(),
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,
-    ).to(torch.float16)
+    )
+
+
+def tidy(folder: Path) -> None:
+    """Leave out of the configurations what only the training machine knew, and what loading remarks on."""
+    for path in folder.rglob("*.json"):
+        values = json.loads(path.read_text())
+        if isinstance(values, dict) and path.name in ("config.json", "model_index.json"):
+            for name in ("_name_or_path", *(("block_out_channels",) if path.parent.name == "vae" else ())):
+                values.pop(name, None)
+            path.write_text(json.dumps(values, indent=2) + "\n")
 
 
 def main() -> None:
@@ -53,6 +64,7 @@ def main() -> None:
     shutil.rmtree(WEIGHTS, ignore_errors=True)
     (WEIGHTS / "figures").mkdir(parents=True)
     assemble(arguments.trained, arguments.autoencoder).save_pretrained(PIPELINE)
+    tidy(PIPELINE)
     shutil.copy(arguments.detector / "detector.safetensors", WEIGHTS)
     shutil.copy(arguments.detector / "detector.json", WEIGHTS / "figures")
     shutil.copytree(arguments.clip, CLIP, ignore=shutil.ignore_patterns("accuracy.json"))

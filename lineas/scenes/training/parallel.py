@@ -1,4 +1,4 @@
-"""A second process that adds gradients when its core has time to spare; they may be a step old, which does no harm."""
+"""A second process that adds gradients when its core has time to spare; they may be a step old."""
 
 from __future__ import annotations
 
@@ -23,14 +23,16 @@ def unflat(vector: Tensor, like: list[nn.Parameter]) -> list[Tensor]:
 
 
 class Helper:
-    """Runs ``losses(model, seed)`` in a process of lower priority; :meth:`share` swaps gradients for weights."""
+    """Runs ``losses(model, seed)`` in a process of lower priority."""
 
     def __init__(self, model: nn.Module, losses: Losses, seed: int = 1) -> None:
         self.weights = flat([p.detach() for p in model.parameters()]).share_memory_()
         self.gradient = torch.zeros_like(self.weights).share_memory_()
         self.full = torch.zeros((), dtype=torch.int32).share_memory_()
         shared = (self.weights, self.gradient, self.full)
-        self.process = mp.get_context("spawn").Process(target=_work, args=(model, losses, seed, *shared), daemon=True)
+        self.process = mp.get_context("spawn").Process(
+            target=_work, args=(model, losses, seed, *shared), daemon=True
+        )
         self.process.start()
 
     def share(self, model: nn.Module) -> bool:
@@ -53,7 +55,9 @@ class Helper:
         self.process.terminate()
 
 
-def _work(model: nn.Module, losses: Losses, seed: int, weights: Tensor, gradient: Tensor, full: Tensor) -> None:
+def _work(
+    model: nn.Module, losses: Losses, seed: int, weights: Tensor, gradient: Tensor, full: Tensor
+) -> None:
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     os.nice(15)

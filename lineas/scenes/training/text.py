@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 from transformers import CLIPTokenizer
@@ -14,13 +15,13 @@ START, END = "<|startoftext|>", "<|endoftext|>"
 
 
 def merges(words: list[str]) -> list[tuple[str, str]]:
-    """Byte-pair merges that join each word to one token: again and again the commonest pair, ties by the alphabet."""
+    """Byte-pair merges that make each word one token: ever the commonest pair, ties by the alphabet."""
     split = [[*word[:-1], word[-1] + "</w>"] for word in words]
     chosen: list[tuple[str, str]] = []
     while any(len(parts) > 1 for parts in split):
         counts: dict[tuple[str, str], int] = {}
         for parts in split:
-            for pair in zip(parts, parts[1:], strict=False):
+            for pair in pairwise(parts):
                 counts[pair] = counts.get(pair, 0) + 1
         best = min(counts, key=lambda pair: (-counts[pair], pair))
         chosen.append(best)
