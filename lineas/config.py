@@ -33,6 +33,9 @@ class TrainConfig:
     standardise: bool = option(
         True, "Measure every unit in its own spread, so that nothing depends on a model's scale."
     )
+    backtrack: bool = option(
+        True, "When the objective jumps, go back to the best maps so far and go on with half the step size."
+    )
     sparsity: float = option(
         0.0, "Weight of the sparse group lasso; raising it leaves more units untouched.", minimum=0
     )
@@ -101,5 +104,5 @@ def _check(name: str, value: Any, default: Any, low: float | None) -> None:
 
 PRESETS = {
     "fast": TrainConfig(),
-    "paper": TrainConfig(steps=1000, learning_rate=0.1, optimizer="sgd", standardise=False),
+    "paper": TrainConfig(steps=1000, learning_rate=0.1, optimizer="sgd", standardise=False, backtrack=False),
 }

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -31,6 +32,8 @@ __all__ = ["Callback", "Evaluated", "Progress", "Trainer"]
 
 PLATEAU = 20
 """Steps that `tolerance` looks back."""
+JUMP = 1.5
+"""How far above its best the objective may lie before `backtrack` goes back there."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,7 @@ class Trainer:
         self.gradient = FullGradient(self.objective, parameters, self.batches, pooling)
         self.optimizer = _optimizer(self.config, list(parameters.values()))
         self._best = Evaluated(0, self.objective.start, self._maps())
+        self._best_parameters, self._rate_scale = self._copies(), 1.0
 
     def run(self, progress: Callback | None = None) -> Steering:
         """Step until the last step, a plateau, or a callback that returns True; the `result` is returned."""
@@ -102,8 +106,15 @@ class Trainer:
         The newest maps themselves have not been evaluated: the cost is that of the step before.
         """
         last, start = self.objective.last, self.objective.start
-        diverged = last.bad_site is not None or not last.objective <= 1.001 * start.objective
-        return self._steering(self._best) if diverged else self.steering()
+        if last.bad_site is None and last.objective <= 1.001 * start.objective:
+            return self.steering()
+        warnings.warn(
+            f"After {self.step_number} steps the cost was above that of the untouched model, so the maps of "
+            f"step {self._best.steps} are kept{'' if self._best.steps else ', which change nothing'}. Lower the "
+            f"learning rate (it is {self.config.learning_rate:g}), or give more steps or prompts.",
+            stacklevel=3,
+        )
+        return self._steering(self._best)
 
     @torch.inference_mode(False)
     def state(self) -> dict[str, Any]:
@@ -115,7 +126,9 @@ class Trainer:
             "history": list(self.history),
             "micro_batch": self.batches.size,
             "scale": self.gradient.scale,
-            "parameters": [p.detach().clone() for p in self._all()],
+            "parameters": self._copies(),
+            "best_parameters": [p.clone() for p in self._best_parameters],
+            "rate_scale": self._rate_scale,
             "optimizer": self.optimizer.state_dict(),
             "report": _plain(self.objective.last),
             "best": {
@@ -138,9 +151,9 @@ class Trainer:
                 f"The saved training is of another fit: {', '.join(different)} differ. Start it with the "
                 "same model, prompts, sites and options, or start afresh."
             )
-        with torch.no_grad():
-            for parameter, value in zip(self._all(), state["parameters"], strict=True):
-                parameter.copy_(value)
+        self._restore(state["parameters"])
+        self._best_parameters = [p.clone() for p in state["best_parameters"]]
+        self._rate_scale = state["rate_scale"]
         self.optimizer.load_state_dict(state["optimizer"])
         self.step_number, self.seconds = state["step"], state["seconds"]
         self.history, best = list(state["history"]), state["best"]
@@ -156,12 +169,16 @@ class Trainer:
             raise self._not_finite(*trouble)
         last = self.objective.last
         if last.objective < self._best.report.objective:
-            self._best = Evaluated(self.step_number, last, self._maps())
+            self._best, self._best_parameters = Evaluated(self.step_number, last, self._maps()), self._copies()
         rate = cosine_learning_rate(self.step_number, self.config.steps, self.config.learning_rate)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.optimizer.step()
-        self.optimizer.zero_grad()
+        rate *= self._rate_scale
+        if self.config.backtrack and last.objective > JUMP * self._best.report.objective:
+            self._go_back()
+        else:
+            for group in self.optimizer.param_groups:
+                group["lr"] = rate
+            self.optimizer.step()
+            self.optimizer.zero_grad()
         if (site := self._bad_map()) is not None:
             self.objective.last = replace(last, bad_site=site)
             raise self._not_finite("A map", site)
@@ -220,6 +237,21 @@ class Trainer:
 
     def _all(self) -> list[Tensor]:
         return [parameter for each in self.parameters.values() for parameter in each.all()]
+
+    def _copies(self) -> list[Tensor]:
+        return [parameter.detach().clone() for parameter in self._all()]
+
+    def _restore(self, values: Iterable[Tensor]) -> None:
+        with torch.no_grad():
+            for parameter, value in zip(self._all(), values, strict=True):
+                parameter.copy_(value)
+
+    def _go_back(self) -> None:
+        """To the best maps so far, with half the step size and an optimiser that has forgotten the jump."""
+        self._restore(self._best_parameters)
+        self.optimizer = _optimizer(self.config, list(self.parameters.values()))
+        self.optimizer.zero_grad()
+        self._rate_scale /= 2
 
     def _sparsity(self) -> float:
         untouched = [(each.deviation == 0) & (each.shift == 0) for each in self.parameters.values()]

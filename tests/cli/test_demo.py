@@ -117,7 +117,7 @@ def test_the_bundled_model_loses_the_night(lineas: Any, tmp_path: Path) -> None:
 @bundled
 def test_the_bundled_model_trains_and_draws(lineas: Any, tmp_path: Path) -> None:
     path = tmp_path / "no-clock.safetensors"
-    words = ("--concept", "a clock", "--count", 4, "--steps", 2, "--output", path)
+    words = ("--concept", "a clock", "--count", 8, "--steps", 8, "--output", path)
     assert lineas("train", *words)[0] == 0
     code, out, _ = lineas("generate", "a clock", "--steering", path, "--sweep", "0:1:3", "--output", tmp_path)
     assert code == 0
