@@ -108,10 +108,10 @@ class Trainer:
         last, start = self.objective.last, self.objective.start
         if last.bad_site is None and last.objective <= 1.001 * start.objective:
             return self.steering()
+        kept = f"those of step {self._best.steps}" if self._best.steps else "maps that change nothing"
         warnings.warn(
-            f"After {self.step_number} steps the cost was above that of the untouched model, so the maps of "
-            f"step {self._best.steps} are kept{'' if self._best.steps else ', which change nothing'}. Lower the "
-            f"learning rate (it is {self.config.learning_rate:g}), or give more steps or prompts.",
+            f"After {self.step_number} steps the cost was above that of the untouched model, so {kept} are "
+            f"returned. Lower the learning rate (it is {self.config.learning_rate:g}), or give more prompts.",
             stacklevel=3,
         )
         return self._steering(self._best)
@@ -169,7 +169,8 @@ class Trainer:
             raise self._not_finite(*trouble)
         last = self.objective.last
         if last.objective < self._best.report.objective:
-            self._best, self._best_parameters = Evaluated(self.step_number, last, self._maps()), self._copies()
+            self._best = Evaluated(self.step_number, last, self._maps())
+            self._best_parameters = self._copies()
         rate = cosine_learning_rate(self.step_number, self.config.steps, self.config.learning_rate)
         rate *= self._rate_scale
         if self.config.backtrack and last.objective > JUMP * self._best.report.objective:

@@ -80,4 +80,3 @@ class Drawer:
         if self.on_images is not None:
             self.on_images(len(images))
         return images
-

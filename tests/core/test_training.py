@@ -426,7 +426,7 @@ def test_nan_in_preserve_prompts_names_its_site_too() -> None:
 
 def test_a_run_that_diverges_gives_the_best_steering_it_had() -> None:
     problem = ToyProblem(dtype=torch.float32)
-    trainer = Trainer(problem, config(steps=6))
+    trainer = Trainer(problem, config(steps=6, backtrack=False))
 
     def derail(report: Progress) -> None:
         if report.step == 4:
@@ -489,3 +489,14 @@ def test_it_works_inside_inference_mode(dtype: torch.dtype) -> None:
     with torch.no_grad():
         trainer.step()
     assert trainer.steering().sparsity < 1
+
+
+def test_a_jump_of_the_objective_is_taken_back_with_half_the_step_size() -> None:
+    rates: list[float] = []
+    trainer = Trainer(ToyProblem(), TrainConfig.preset("fast", steps=40, learning_rate=2.0))
+    trainer.run(lambda progress: rates.append(progress.learning_rate))
+    jumped, back = trainer.history[1], trainer.history[2]
+    assert jumped > 1.5 * trainer.history[0]
+    assert back == pytest.approx(trainer.history[0])
+    assert rates[2] < 0.51 * rates[1]
+    assert trainer.evaluate().objective < 0.25 * trainer.objective.start.objective
