@@ -106,12 +106,11 @@ def test_concepts_by_name_or_in_words() -> None:
 
 @bundled
 def test_the_bundled_model_loses_the_night(lineas: Any, tmp_path: Path) -> None:
-    code, out, err = lineas(
-        "demo", "--steps", 12, "--seconds", 120, "--held-out", 8, "--output", tmp_path / "demo"
-    )
+    options = ("--steps", 25, "--learning-rate", 0.1, "--preserve-weight", 0, "--seconds", 300)
+    code, out, err = lineas("demo", *options, "--held-out", 16, "--output", tmp_path / "demo")
     assert code == 0, err
     figures = check_files(tmp_path / "demo", out)["strengths"]
-    assert figures[0]["presence"]["value"] > figures[-1]["presence"]["value"]
+    assert figures[0]["presence"]["value"] - figures[-1]["presence"]["value"] > 0.4
 
 
 @bundled
