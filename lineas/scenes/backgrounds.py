@@ -42,15 +42,19 @@ WALL = (rgb(0.93, 0.91, 0.88), rgb(0.97, 0.96, 0.94))
 LIGHT = {None: rgb(1, 1, 1), "night": rgb(0.36, 0.40, 0.64), "sunset": rgb(1.05, 0.74, 0.58)}
 
 
+HORIZONS = (72, 80)
+"""Whole cells of the eightfold latent grid, as all edges that the noise moves."""
+
+
 def background(place: str | None, time: str | None, u: np.ndarray) -> np.ndarray:
     """[128, 128, 3] float32: sky, luminary and ground; ``u`` [12]: the noise's uniform numbers."""
-    horizon = 70 + 14 * u[4]
+    horizon = HORIZONS[int(u[4] > 0.5)]
     top, bottom = SKIES[time] if place or time else WALL
     height = np.clip(Y / horizon, 0, 1)[..., None]
     image = top + height * (bottom - top)
-    for colour, cover in _luminaries(place, time, 32 + 64 * u[5]):
+    for colour, cover in _luminaries(place, time, 100 if u[5] > 0.5 else 28):
         image = blend(image, colour, cover)
-    for colour, cover in _GROUNDS[place](horizon, u):
+    for colour, cover in _GROUNDS[place](horizon):
         image = blend(image, colour * LIGHT[time], cover)
     return image
 
@@ -58,72 +62,83 @@ def background(place: str | None, time: str | None, u: np.ndarray) -> np.ndarray
 def _luminaries(place: str | None, time: str | None, x: float) -> Iterator[Layer]:
     if time == "night":
         yield rgb(0.95, 0.95, 1.0), _stars()
-        yield rgb(0.98, 0.97, 0.85), disc(x, 22, 9)
+        yield rgb(0.98, 0.97, 0.85), disc(x, 20, 11)
     elif time == "sunset":
-        yield rgb(1.0, 0.88, 0.45), disc(x, 58, 13)
+        yield rgb(1.0, 0.88, 0.45), disc(x, 44, 14)
     elif place:
-        yield rgb(1.0, 0.93, 0.45), disc(x, 20, 9)
+        yield rgb(1.0, 0.93, 0.45), disc(x, 20, 11)
 
 
 @lru_cache(maxsize=1)
 def _stars() -> np.ndarray:
-    places = np.random.default_rng(7).uniform((2, 2), (SIZE - 2, 62), size=(34, 2))
-    return np.max([disc(x, y, 1.1) for x, y in places], axis=0)
+    places = [(8 + 16 * c + 5 * (r % 2), 6 + 12 * r + 4 * (c % 2)) for r in range(4) for c in range(8)]
+    return np.max([disc(x, y, 1.6) for x, y in places], axis=0)
 
 
-def _studio(horizon: float, u: np.ndarray) -> Iterator[Layer]:
-    yield rgb(0.80, 0.77, 0.73), below(horizon + 22, 3)
+def _spots(top: float, rows: int, radius: float) -> np.ndarray:
+    """A regular pattern of dots, every other row shifted."""
+    places = [(4 + 16 * c + 8 * (r % 2), top + 8 * r) for r in range(rows) for c in range(8)]
+    return np.max([disc(x, y, radius) for x, y in places], axis=0)
 
 
-def _meadow(horizon: float, u: np.ndarray) -> Iterator[Layer]:
-    yield rgb(0.42, 0.70, 0.32), below(horizon - 6 + 7 * np.sin(X / 21 + _TURN * u[6]))
-    yield rgb(0.50, 0.80, 0.30), below(horizon + 12 + 4 * np.sin(X / 30 + _TURN * u[7]))
+def _studio(horizon: float) -> Iterator[Layer]:
+    yield rgb(0.80, 0.77, 0.73), below(horizon + 24, 3)
 
 
-def _beach(horizon: float, u: np.ndarray) -> Iterator[Layer]:
-    shore = horizon + 16 + 4 * np.sin(X / 20 + _TURN * u[6])
-    yield rgb(0.10, 0.52, 0.75), below(horizon - 4)
-    yield rgb(0.93, 0.97, 1.0), below(shore - 3)
-    yield rgb(0.95, 0.84, 0.58), below(shore)
+def _meadow(horizon: float) -> Iterator[Layer]:
+    yield rgb(0.30, 0.62, 0.28), below(horizon - 6 + 7 * np.sin(X * _TURN / 128))
+    yield rgb(0.46, 0.78, 0.30), below(horizon + 8)
+    yield rgb(1.0, 0.98, 0.80), _spots(horizon + 14, 5, 1.8)
 
 
-def _desert(horizon: float, u: np.ndarray) -> Iterator[Layer]:
-    yield rgb(0.86, 0.58, 0.28), below(horizon - 2 + 9 * np.abs(np.sin(X / 38 + np.pi * u[6])))
-    yield rgb(0.94, 0.72, 0.40), below(horizon + 17 + 6 * np.sin(X / 26 + _TURN * u[7]), 2)
+def _beach(horizon: float) -> Iterator[Layer]:
+    yield rgb(0.08, 0.45, 0.72), below(horizon - 8)
+    for line in (0, 8, 16):
+        crest = horizon + line - 4 + 2 * np.sin(X * _TURN / 32)
+        yield rgb(0.93, 0.97, 1.0), below(crest) * (1 - below(crest + 2.5))
+    yield rgb(0.95, 0.84, 0.58), below(horizon + 16)
 
 
-def _mountains(horizon: float, u: np.ndarray) -> Iterator[Layer]:
+def _desert(horizon: float) -> Iterator[Layer]:
+    yield rgb(0.80, 0.50, 0.22), below(horizon + 2 - 26 * np.abs(np.sin(X * _TURN / 128)))
+    for line in (4, 16, 28, 40):
+        ridge = horizon + line + 3 * np.abs(np.sin(X * _TURN / 64))
+        yield rgb(0.95, 0.74, 0.42), below(ridge, 2)
+        yield rgb(0.72, 0.46, 0.20), below(ridge) * (1 - below(ridge + 2))
+
+
+def _mountains(horizon: float) -> Iterator[Layer]:
     away = [0.0 * X + horizon]
-    for centre, height in ((22, 44), (66, 58), (112, 40), (-14, 36), (150, 48)):
-        away.append(horizon - height + 1.15 * np.abs(X - centre - 48 * (u[6] - 0.5)))
+    for centre, height in ((16, 46), (64, 60), (112, 46)):
+        away.append(horizon - height + 1.5 * np.abs(X - centre))
     rock = below(np.min(away, axis=0))
     yield rgb(0.45, 0.47, 0.55), rock
-    yield rgb(0.97, 0.98, 1.0), rock * (1 - below(horizon - 32 + 2.5 * np.sin(X / 3.5), 2))
+    yield rgb(0.97, 0.98, 1.0), rock * (1 - below(horizon - 30 + 2.5 * np.sin(X * _TURN / 16), 2))
     yield rgb(0.52, 0.60, 0.42), below(horizon)
 
 
-def _forest(horizon: float, u: np.ndarray) -> Iterator[Layer]:
+def _forest(horizon: float) -> Iterator[Layer]:
     column = X // 16
-    tip = horizon - 50 + 14 * np.sin(2.4 * column + _TURN * u[7])
+    tip = horizon - 48 + 8 * (column % 2)
     trees = np.clip(np.clip((Y - tip) * 0.24, 0, 8) - np.abs(X - 16 * column - 8) + 0.5, 0, 1) * (tip < Y)
-    yield rgb(0.10, 0.32, 0.16), below(horizon - 20 + 4 * np.sin(X / 13 + _TURN * u[6]))
+    yield rgb(0.10, 0.32, 0.16), below(horizon - 20)
     yield rgb(0.07, 0.44, 0.20), trees * (column % 2)
     yield rgb(0.05, 0.36, 0.17), trees * (1 - column % 2)
-    yield rgb(0.28, 0.42, 0.16), below(horizon + 6)
+    yield rgb(0.28, 0.42, 0.16), below(horizon + 8)
 
 
-def _city(horizon: float, u: np.ndarray) -> Iterator[Layer]:
+def _city(horizon: float) -> Iterator[Layer]:
     column = X // 16
-    roof = horizon - 30 + 22 * np.sin(1.9 * column + _TURN * u[7])
+    roof = horizon - 32 + 16 * ((column * 5) % 3 - 1)
     windows = (X % 8 > 2) & (X % 8 < 6) & (Y % 8 > 2) & (Y % 8 < 6)
     for shade in range(3):
-        tone = 0.44 + 0.12 * shade
+        tone = 0.40 + 0.12 * shade
         yield rgb(tone, tone * 0.98, tone * 1.04), below(roof) * (column % 3 == shade)
     yield rgb(1.0, 0.92, 0.55) / 0.8, windows * below(roof + 6)
     yield rgb(0.34, 0.34, 0.38), below(horizon + 8)
 
 
-_GROUNDS: dict[str | None, Callable[[float, np.ndarray], Iterator[Layer]]] = {
+_GROUNDS: dict[str | None, Callable[[float], Iterator[Layer]]] = {
     None: _studio,
     "forest": _forest,
     "beach": _beach,

@@ -11,7 +11,7 @@ from lineas.scenes.backgrounds import SIZE, X, Y, below, blend, disc, rgb
 _VEILS = {
     "rain": (rgb(0.40, 0.46, 0.58), 0.5),
     "snow": (rgb(0.90, 0.93, 1.0), 0.3),
-    "fog": (rgb(0.82, 0.84, 0.86), 0.74),
+    "fog": (rgb(0.82, 0.84, 0.86), 0.66),
 }
 
 
