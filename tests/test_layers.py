@@ -20,7 +20,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("steering", "storage", "optim", "config", "version", "kinds"),
     (
         *("sites", "capture", "fingerprint", "apply", "regions", "fuse", "folding", "folds", "export"),
-        *("problem", "micro_batches", "objective", "parameters", "starting", "gradients"),
+        *("problem", "text_problem", "micro_batches", "objective", "parameters", "starting", "gradients"),
         *("progress", "training", "checkpoint", "methods", "methods.*"),
     ),
     (
