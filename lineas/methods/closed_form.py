@@ -9,7 +9,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from lineas.affine import UnitMap
+from lineas.affine import AffineMap, UnitMap
+from lineas.banded import BandedMap
 from lineas.capture import Transform
 from lineas.config import Options, option
 from lineas.errors import ConfigError, NonFiniteError
@@ -64,6 +65,11 @@ class SequentialOptions(ClosedFormOptions):
         "sequential: site after site, each with the maps of the earlier ones at work; at_once: all from the "
         "untouched model.",
     )
+    support: Literal["all", "observed"] = option(
+        "all",
+        "all: maps act on every value; observed: only on values within the range of the source rows (cannot "
+        "be fused).",
+    )
     target: Literal["untouched", "steered"] = option(
         "untouched",
         "Where a sequential estimate takes target rows: from the untouched model, or from the steered one, "
@@ -74,6 +80,32 @@ class SequentialOptions(ClosedFormOptions):
         super().__post_init__()
         if (self.order, self.target) == ("at_once", "steered"):
             raise ConfigError('target "steered" needs order "sequential": at once there is no steered model.')
+
+
+def observed(estimate: Callable[[list[Tensor], list[Tensor]], AffineMap]) -> Estimate:
+    """The same estimate, at work on values within the range of the source rows alone.
+
+    Source: arXiv 2410.23054, section 3.1, Q_o = [min A, max A].
+    """
+
+    def banded(source: list[Tensor], target: list[Tensor]) -> BandedMap:
+        map, rows = estimate(source, target), torch.cat(source)
+        return BandedMap(map.deviation, map.shift, rows.amin(0), rows.amax(0))
+
+    return banded
+
+
+def fit_sequential(
+    method: str,
+    estimate: Callable[[list[Tensor], list[Tensor]], AffineMap],
+    problem: Problem,
+    config: SequentialOptions,
+    progress: AnyCallback | None,
+) -> Steering:
+    """One fit of an affine estimate, in the order and on the support that the options ask for."""
+    chosen: Estimate = observed(estimate) if config.support == "observed" else estimate
+    run = ClosedForm(method, chosen, problem, config, progress)
+    return run.at_once() if config.order == "at_once" else run.sequential(config.target)
 
 
 class ClosedForm:

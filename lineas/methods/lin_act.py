@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lineas.affine import AffineMap
-from lineas.methods.closed_form import ClosedForm, SequentialOptions
+from lineas.methods.closed_form import SequentialOptions, fit_sequential
 from lineas.problem import Problem
 from lineas.progress import AnyCallback
 from lineas.steering import Steering
@@ -24,9 +24,7 @@ def fit(
     problem: Problem, config: LinActConfig | None = None, progress: AnyCallback | None = None
 ) -> Steering:
     """Scale and shift at every site from sorted target rows regressed on sorted source rows."""
-    config = config or LinActConfig()
-    run = ClosedForm("lin-act", least_squares, problem, config, progress)
-    return run.at_once() if config.order == "at_once" else run.sequential(config.target)
+    return fit_sequential("lin-act", least_squares, problem, config or LinActConfig(), progress)
 
 
 def least_squares(source: list[Tensor], target: list[Tensor]) -> AffineMap:

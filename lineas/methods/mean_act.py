@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lineas.affine import AffineMap
-from lineas.methods.closed_form import ClosedForm, SequentialOptions
+from lineas.methods.closed_form import SequentialOptions, fit_sequential
 from lineas.problem import Problem
 from lineas.progress import AnyCallback
 from lineas.steering import Steering
@@ -23,9 +23,7 @@ def fit(
     problem: Problem, config: MeanActConfig | None = None, progress: AnyCallback | None = None
 ) -> Steering:
     """The difference of means as a shift at every site."""
-    config = config or MeanActConfig()
-    run = ClosedForm("mean-act", mean_difference, problem, config, progress)
-    return run.at_once() if config.order == "at_once" else run.sequential(config.target)
+    return fit_sequential("mean-act", mean_difference, problem, config or MeanActConfig(), progress)
 
 
 def mean_difference(source: list[Tensor], target: list[Tensor]) -> AffineMap:

@@ -28,6 +28,10 @@ class Steps:
         """Since the fit began."""
         return time.perf_counter() - self._began
 
+    def newest(self) -> Steering:
+        """The newest steering."""
+        return self._snapshot()
+
     def start_over(self) -> None:
         """Count from 0 again, as after a lack of memory."""
         self.count = 0
