@@ -4,8 +4,9 @@
     python benchmarks/methods.py image --output out/methods
 
 Rude sentences are steered to civil ones (SmolLM2-135M-Instruct, see language_defaults.py for its packages);
-"at night" is removed from images of the bundled model. Nothing is tuned per method. Written after each
-method: methods_language.md or methods_image.md, and the same as json.
+"at night" is removed from images of the bundled model. Nothing is tuned per method, all act at strength 1.
+Seconds are CPU time, which other work on the machine does not change. Written after each method:
+methods_language.md or methods_image.md, and the same as json.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ def _words(text: str) -> list[str]:
 
 
 def language(folder: Path, only: Sequence[str]) -> None:
-    from language_defaults import CIVIL, PRESERVE, RUDE, continuation, lines, load, perplexity
+    from language_defaults import CIVIL, OPENINGS, PRESERVE, RUDE, continuation, lines, load, perplexity
 
     from lineas.adapters.language import LanguageProblem
 
@@ -78,9 +79,9 @@ def language(folder: Path, only: Sequence[str]) -> None:
 
     @torch.no_grad()
     def measured() -> dict[str, Any]:
-        everyone = range(len(rude))
-        losses = {g: problem.text_loss(g, everyone).mean().item() for g in ("source", "target")}
-        text = continuation(model, tokenizer, "Listen, my friend, I think that you")
+        some = range(8)
+        losses = {g: problem.text_loss(g, some).mean().item() for g in ("source", "target")}
+        text = continuation(model, tokenizer, OPENINGS[0])
         return {
             "perplexity": perplexity(model, tokenizer),
             "civil − rude loss": losses["target"] - losses["source"],
@@ -138,23 +139,22 @@ def table(
     """Fit, measure and write, one row after the other."""
     machine = f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
     rows: dict[str, dict[str, Any]] = {
-        "none": {"seconds": 0.0, "cost": transport_cost(problem), **measured()}
+        "none": {"CPU seconds": 0.0, "cost": transport_cost(problem), **measured()}
     }
     for name, method, options in runs:
-        if only and method not in only:
+        if only and name not in only:
             continue
-        chosen, began = method_named(method), time.perf_counter()
+        chosen, began = method_named(method), time.process_time()
         try:
             steering: Steering = chosen.fit(problem, chosen.config.preset("fast", **options), None)
         except LineasError as error:
-            rows[name] = {"seconds": time.perf_counter() - began, "failed": str(error)}
+            rows[name] = {"CPU seconds": time.process_time() - began, "failed": str(error)}
             continue
-        row: dict[str, Any] = {"seconds": time.perf_counter() - began}
+        row: dict[str, Any] = {"CPU seconds": time.process_time() - began}
         row["cost"] = transport_cost(problem, steering)
         row["units"] = f"{1 - steering.sparsity:.1%}"
-        for strength in (0.5, 1.0):
-            with steer(model, steering, strength):
-                row |= {f"{what} at {strength:g}": value for what, value in measured().items()}
+        with steer(model, steering):
+            row |= measured()
         rows[name] = row
         write(path, f"{title}, {machine}", rows)
 
@@ -176,7 +176,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("what", choices=("language", "image"))
-    parser.add_argument("--only", nargs="+", default=[], help="methods to run, all when left out")
+    parser.add_argument("--only", nargs="+", default=[], help="rows to run by title, all when left out")
     parser.add_argument("--output", type=Path, default=Path("out/methods"))
     options = parser.parse_args()
     {"language": language, "image": image}[options.what](options.output, options.only)

@@ -54,6 +54,6 @@ class BandedMap(UnitMap):
         return replace(self, deviation=strength * self.deviation, shift=strength * self.shift)
 
     def check(self) -> None:
-        check_tensors(self, {name: (self.width,) for name in self.names()})
+        check_tensors(self, dict.fromkeys(self.names(), (self.width,)))
         if not bool((self.low <= self.high).all()):
             raise MapError("low of a banded map lies above high, expected low ≤ high in every unit.")

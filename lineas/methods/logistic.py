@@ -21,7 +21,7 @@ def logistic_regression(rows: Tensor, labels: Tensor, evidence: float = 1.0) -> 
     _, singular, basis = torch.linalg.svd(rows - center, full_matrices=False)
     basis = basis[singular > singular.max() * len(rows) * torch.finfo(rows.dtype).eps]
     reduced = (rows - center) @ basis.mT
-    features = torch.cat([reduced, torch.ones_like(reduced[:, :1])], 1)
+    features = torch.cat([reduced, torch.ones_like(rows[:, :1])], 1)
     solution = _minimise(features, 2 * labels - 1, evidence)
     weight = solution[:-1] @ basis
     return weight, solution[-1] - weight @ center
