@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from core.toy_problem import ToyProblem
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -21,6 +21,7 @@ def rows(n: int, seed: int) -> Tensor:
     return torch.randint(-3, 4, (n, 3), generator=generator).double()
 
 
+@settings(max_examples=30)
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(0, 1000))
 def test_the_area_is_that_of_mann_and_whitney_and_of_a_loop(n: int, m: int, seed: int) -> None:
     positive, negative = rows(n, seed), rows(m, seed + 1)

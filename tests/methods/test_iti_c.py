@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from core.toy_problem import ToyProblem
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -72,6 +72,7 @@ def test_sets_without_difference_and_sets_far_apart() -> None:
     torch.testing.assert_close(far, torch.tensor([5e5, 0, 0], dtype=torch.float64))
 
 
+@settings(max_examples=20)
 @given(st.integers(0, 100))
 def test_the_shift_is_a_standard_deviation_along_the_normal(seed: int) -> None:
     rows, labels = data(20, 5, seed)

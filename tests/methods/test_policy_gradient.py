@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -94,6 +94,7 @@ def test_micro_batches_give_the_same_gradient() -> None:
         torch.testing.assert_close(gradient, found[0][1])
 
 
+@settings(max_examples=20)
 @given(st.integers(2, 6), st.integers(0, 100))
 def test_the_baseline_of_a_sample_is_the_mean_of_its_siblings(count: int, seed: int) -> None:
     returns = torch.randn(3, count, generator=torch.Generator().manual_seed(seed))
