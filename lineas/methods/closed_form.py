@@ -125,6 +125,7 @@ class ClosedForm:
     ) -> None:
         self.method, self.problem, self.config, self._estimate = method, problem, config, estimate
         self.maps: dict[Site, UnitMap] = {}
+        self._telling = False
         self._pooling = config.pooling(problem)
         self._batches = MicroBatches(problem, config.micro_batch)
         with fitting_mode(problem, gradients=False):
@@ -180,6 +181,8 @@ class ClosedForm:
         expected = len(everyone) * getattr(self._pooling, "count", 1)
 
         def transform(site: Site, z: Tensor) -> Tensor:
+            if self._telling:  # the callback runs the model itself, for a preview perhaps
+                return z
             rows = self.problem.pooled(site, z, "source", everyone, self._pooling)
             if site in self.maps or len(rows) != expected:
                 raise _FiredAgain
@@ -197,7 +200,11 @@ class ClosedForm:
         map = self._estimate(u, v).to(dtype=torch.float32)
         self._check(site, "The map", list(map.tensors().values()))
         self.maps[site] = map
-        return self._steps.done()
+        self._telling = True
+        try:
+            return self._steps.done()
+        finally:
+            self._telling = False
 
     def _applied(self, site: Site, z: Tensor) -> Tensor:
         return self.maps[site].to(device=z.device)(z, 1.0, site.axis) if site in self.maps else z

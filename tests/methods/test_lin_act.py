@@ -108,6 +108,12 @@ def test_one_pass_over_the_source_is_enough_where_it_can_be() -> None:
     assert split.runs == 1 + 2 + 2 * len(split.sites)
 
 
+def test_a_callback_may_run_the_model_itself() -> None:
+    problem = ToyProblem()
+    steering = fit(problem, progress=lambda told: problem.run("source", [0, 1]))
+    assert steering.allclose(fit(ToyProblem()))
+
+
 def test_memory_that_is_short_leads_to_the_same_maps() -> None:
     assert fit(ToyProblem(limit=2)).allclose(fit(ToyProblem()), 1e-4, 1e-5)
 
