@@ -37,7 +37,7 @@ Run = tuple[str, str, dict[str, Any]]
 CLOSED: list[Run] = [
     ("Lin-AcT", "lin-act", {}),
     ("Lin-AcT, observed range", "lin-act", {"support": "observed"}),
-    ("Lin-AcT, target steered too", "lin-act", {"target": "steered"}),
+    ("Lin-AcT, target steered too", "lin-act", {"target_rows": "steered"}),
     ("Lin-AcT at once", "lin-act", {"order": "at_once"}),
     ("Mean-AcT", "mean-act", {}),
     ("ITI-c", "iti-c", {}),

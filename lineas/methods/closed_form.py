@@ -70,7 +70,7 @@ class SequentialOptions(ClosedFormOptions):
         "all: maps act on every value; observed: only on values within the range of the source rows (cannot "
         "be fused).",
     )
-    target: Literal["untouched", "steered"] = option(
+    target_rows: Literal["untouched", "steered"] = option(
         "untouched",
         "Where a sequential estimate takes target rows: from the untouched model, or from the steered one, "
         "as the definition in the paper of AcT has it.",
@@ -78,8 +78,8 @@ class SequentialOptions(ClosedFormOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if (self.order, self.target) == ("at_once", "steered"):
-            raise ConfigError('target "steered" needs order "sequential": at once there is no steered model.')
+        if (self.order, self.target_rows) == ("at_once", "steered"):
+            raise ConfigError('target_rows "steered" needs order "sequential": at once there is no steered model.')
 
 
 def observed(estimate: Callable[[list[Tensor], list[Tensor]], AffineMap]) -> Estimate:
@@ -105,7 +105,7 @@ def fit_sequential(
     """One fit of an affine estimate, in the order and on the support that the options ask for."""
     chosen: Estimate = observed(estimate) if config.support == "observed" else estimate
     run = ClosedForm(method, chosen, problem, config, progress)
-    return run.at_once() if config.order == "at_once" else run.sequential(config.target)
+    return run.at_once() if config.order == "at_once" else run.sequential(config.target_rows)
 
 
 class ClosedForm:

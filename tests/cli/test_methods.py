@@ -64,7 +64,7 @@ REFUSED = {
     "a method for texts": (("--method", "reft"), "language models alone"),
     "resumed": (("--method", "caa", "--resume", "x.checkpoint"), "--resume"),
     "half a reward": (("--method", "lofit", "--reward", "neutral"), "NAME:LABEL"),
-    "no classifier": (("--method", "lofit", "--reward", "no/where:neutral"), "no/where"),
+    "no classifier": (("--method", "lofit", "--reward", "./nowhere:neutral"), "nowhere"),
 }
 
 

@@ -92,7 +92,7 @@ def by_hand(problem: ToyProblem, estimate: Callable[..., object], steered_target
 @pytest.mark.parametrize("target", ["untouched", "steered"])
 def test_the_sequence_is_that_of_a_loop(target: str, rounds: int, micro_batch: int) -> None:
     problem, twin = (ToyProblem((6, 7, 0), rounds=rounds) for _ in range(2))
-    options = {"target": target, "micro_batch": micro_batch}
+    options = {"target_rows": target, "micro_batch": micro_batch}
     expected = by_hand(twin, least_squares, target == "steered")
     assert fit(problem, LinActConfig(**options)).allclose(expected, 1e-4, 1e-5)  # type: ignore[arg-type]
     expected = by_hand(twin, mean_difference, target == "steered")
@@ -142,4 +142,4 @@ def test_the_mean_shift_moves_means() -> None:
 
 def test_there_is_no_steered_target_at_once() -> None:
     with pytest.raises(ConfigError, match="at once"):
-        LinActConfig(order="at_once", target="steered")
+        LinActConfig(order="at_once", target_rows="steered")
