@@ -125,18 +125,30 @@ class Problem(ABC):
 
         Gradients flow if enabled; the backward pass belongs inside the block.
         """
-        pool = pooling or MeanPooling()
 
         def pooled(site: Site, z: Tensor) -> Tensor:
-            mask = self.mask(site, group, indices)
-            if mask is not None and z.ndim == 2 and len(z) == mask.numel():
-                z = z.unflatten(0, mask.shape)  # some models lay the tokens of all prompts end to end
-            return pool(z, site.axis, mask)
+            return self.pooled(site, z, group, indices, pooling)
 
         with Recorder(self.components, self.sites, transform, pooled) as recorder:
             self.run(group, indices)
             self._check_firing(recorder.silent)
             yield recorder.rows
+
+    def pooled(
+        self, site: Site, z: Tensor, group: Group, indices: Sequence[int], pooling: Pooling | None = None
+    ) -> Tensor:
+        """An activation of a site -> [rows, d] what the prompts of this run contribute to it."""
+        mask = self.mask(site, group, indices)
+        if mask is not None and z.ndim == 2 and len(z) == mask.numel():
+            z = z.unflatten(0, mask.shape)  # some models lay the tokens of all prompts end to end
+        return (pooling or MeanPooling())(z, site.axis, mask)
+
+    @contextmanager
+    def transforming(self, transform: Transform) -> Iterator[None]:
+        """A transform of every site's output on the model until the block ends; gradients flow if enabled."""
+        with Recorder(self.components, self.sites, transform) as recorder:
+            recorder.recording = False
+            yield
 
     @torch.no_grad()
     def order_sites(self) -> None:
