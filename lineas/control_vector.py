@@ -121,6 +121,6 @@ def _refusal(reasons: Mapping[Site, str], total: int, shown: int = 5) -> str:
     lines += [f"  … and {len(reasons) - shown} more"] if len(reasons) > shown else []
     remedy = (
         'Fit it where it can: a method that only shifts (such as mean_act or caa) with sites="mlp" or '
-        '"blocks" from block 1 on, or save the model with the steering fused in and convert that to GGUF."
+        '"blocks" from block 1 on, or save the model with the steering fused in and convert that to GGUF.'
     )
     return "\n".join([f"A control vector cannot hold {len(reasons)} of {total} sites:", *lines, remedy])

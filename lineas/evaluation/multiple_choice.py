@@ -51,8 +51,11 @@ def multiple_choice(
     Raises `MissingExtraError` without lm-eval, `ConfigError` for unknown tasks and `HubError` when the
     questions cannot be had.
     """
-    lm_eval, harness = require("lm_eval", "evaluation"), require("lm_eval.models.huggingface", "evaluation")
-    manager = require("lm_eval.tasks", "evaluation").TaskManager
+    lm_eval, harness = (
+        require("lm_eval", "language-evaluation"),
+        require("lm_eval.models.huggingface", "language-evaluation"),
+    )
+    manager = require("lm_eval.tasks", "language-evaluation").TaskManager
     local = Path(task).suffix in (".yaml", ".yml")
     wanted: Any = _local_task(Path(task)) if local else str(task)
     known = manager(include_defaults=not local)
@@ -88,7 +91,7 @@ def _judgements(samples: dict[str, Sequence[dict[str, Any]]]) -> list[bool]:
 
 def _local_task(path: Path) -> dict[str, Any]:
     """The configuration in a task file, with its data files beside it."""
-    yaml = require("yaml", "evaluation")
+    yaml = require("yaml", "language-evaluation")
     try:
         config = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as error:

@@ -29,7 +29,7 @@ def load_judge(
 
 
 def _word_model() -> Judge:
-    check = require("profanity_check", "evaluation")
+    check = require("profanity_check", "language-evaluation")
     return lambda texts: [float(p) for p in check.predict_prob(list(texts))] if texts else []
 
 
