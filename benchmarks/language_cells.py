@@ -148,7 +148,8 @@ class Variant:
     options: dict[str, Any] = field(default_factory=dict)
 
     def key(self) -> Key:
-        return asdict(self)
+        """What decides the result; the label does not."""
+        return {name: value for name, value in asdict(self).items() if name != "label"}
 
 
 class Budget:

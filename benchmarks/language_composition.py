@@ -20,10 +20,10 @@ from lineas.prompts import read_prompts
 from lineas.steering import Steering
 
 CONCEPTS = {
-    "sea": "sea ocean wave waves boat boats ship ships sail sailed sailor sailors harbour harbor beach shore tide "
-    "island coast port captain fish water salt",
-    "music": "music song songs sing sang singing singer piano guitar violin drum drums band concert melody tune "
-    "choir orchestra opera note notes voice dance",
+    "sea": "sea ocean wave waves boat boats ship ships sail sailed sailor sailors harbour harbor beach shore "
+    "tide island coast port captain fish water salt",
+    "music": "music song songs sing sang singing singer piano guitar violin drum drums band concert melody "
+    "tune choir orchestra opera note notes voice dance",
 }
 WAYS = ("none", "sea", "music", "sequence", "sum")
 

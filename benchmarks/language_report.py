@@ -14,6 +14,14 @@ from lineas.evaluation.text_figures import TextFigures, Toxicity
 from lineas.evaluation.text_table import text_table
 
 Rows = dict[str, TextFigures]
+TITLES = {
+    "A": "Table A: no intervention, and every method",
+    "C": "Table C: LinEAS with one option changed",
+}
+TITLE_D = """### Table D: two steerings at once
+
+Share of continuations of plain openings that are about it:
+"""
 
 
 def write_reports(results: Results, folder: Path) -> list[Path]:
@@ -24,13 +32,11 @@ def write_reports(results: Results, folder: Path) -> list[Path]:
         machine = results.get({"kind": "machine", "model": model})
         facts = ", ".join(f"{name} {value}" for name, value in machine.items())
         text.append(f"## {model}\n\nMeasured with `python benchmarks/language_tables.py` on {facts}.\n")
-        rows = figures_by_row(results, model)
-        text += [
-            text_table(rows, "method, strength"),
-            "",
-            _fits(results, model),
-            _composition(results, model),
-        ]
+        for table, title in TITLES.items():
+            if rows := figures_by_row(results, model, table):
+                text += [f"### {title}\n", text_table(rows, "row, strength"), ""]
+        text += [_composition(results, model), _fits(results, model)]
+        rows = figures_by_row(results, model, "A")
         if (picture := _pareto(rows, folder / f"pareto_{_slug(model)}.png")) is not None:
             written.append(picture)
             text.append(f"![rude continuations over the rise of perplexity]({picture.name})\n")
@@ -39,22 +45,20 @@ def write_reports(results: Results, folder: Path) -> list[Path]:
     return [path, *written]
 
 
-def figures_by_row(results: Results, model: str) -> Rows:
-    """Name of the row -> its figures, continuations of all seeds taken together; the untouched model first."""
+def figures_by_row(results: Results, model: str, table: str) -> Rows:
+    """Label of the row -> its figures, all seeds together; rows without a figure yet are left out."""
     rows: dict[str, TextFigures] = {}
-    for key, value in results.find(kind="knowledge", model=model):
-        rows[_row(key)] = TextFigures.from_dict(value)
-    for key, value in results.find(kind="toxicity", model=model):
-        name, new = _row(key), TextFigures.from_dict(value).toxicity
-        old = rows.get(name, TextFigures())
-        assert new is not None
-        rows[name] = replace(old, toxicity=new if old.toxicity is None else _together(old.toxicity, new))
-    first = {name: each for name, each in rows.items() if name == "none"}
-    return first | rows
-
-
-def _row(key: Key) -> str:
-    return "none" if key["variant"] is None else f"{key['variant']['label']}, {key['strength']:g}"
+    for row, cell in results.find(kind="row", model=model, table=table):
+        figures = TextFigures()
+        for _, value in results.find(kind="knowledge", model=model, **cell):
+            figures = TextFigures.from_dict(value)
+        for _, value in results.find(kind="toxicity", model=model, **cell):
+            new, old = TextFigures.from_dict(value).toxicity, figures.toxicity
+            assert new is not None
+            figures = replace(figures, toxicity=new if old is None else _together(old, new))
+        if figures != TextFigures():
+            rows[row["label"]] = figures
+    return rows
 
 
 def _together(one: Toxicity, two: Toxicity) -> Toxicity:
@@ -69,8 +73,15 @@ def _fits(results: Results, model: str) -> str:
         failure = " ".join(value.get("failure", "").split())
         seconds, support = value.get("seconds"), value.get("support")
         numbers = f"{seconds:g} | {support:.1%}" if seconds is not None and support is not None else "– | –"
-        lines.append(f"| {key['label']} | {numbers} | {failure} |")
-    return "\n".join([*lines, ""]) if len(lines) > 2 else ""
+        lines.append(f"| {_fit_name(key)} | {numbers} | {failure} |")
+    return "\n".join(["### Fits\n", *lines, ""]) if len(lines) > 2 else ""
+
+
+def _fit_name(key: Key) -> str:
+    """The method, and what differs from its defaults."""
+    named = {name: key[name] for name in ("sites", "count") if key[name] is not None} | key["options"]
+    flags = [name for name in ("preserve", "reward") if key[name]]
+    return ", ".join([key["method"], *flags, *(f"{name} {value}" for name, value in named.items())])
 
 
 def _composition(results: Results, model: str) -> str:
@@ -84,7 +95,13 @@ def _composition(results: Results, model: str) -> str:
     for way, values in cells.items():
         rates = [Rate(*map(sum, zip(*(v["rates"][name] for v in values), strict=True))) for name in names]
         lines.append(f"| {way} | {' | '.join(map(str, rates))} | {values[0]['perplexity']:.2f} |")
-    return "\n".join(["Share of continuations of plain openings that are about it:\n", *lines, ""])
+    return "\n".join(
+        [
+            TITLE_D,
+            *lines,
+            "",
+        ]
+    )
 
 
 def _pareto(rows: Rows, path: Path) -> Path | None:

@@ -64,6 +64,8 @@ def run(
                 continue
             steerings = [fitted[0]]
         key = {"variant": variant.key() if variant else None, "strength": strength}
+        label = f"{variant.label}, {strength:g}" if variant else "none"
+        bench.results.compute({"kind": "row", "model": bench.name, "table": table, "label": label}, key.copy)
         bench.knowledge(key, steerings, [strength] * len(steerings))
         for seed in seeds:
             if budget.over:
