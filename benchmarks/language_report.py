@@ -24,8 +24,8 @@ Share of continuations of plain openings that are about it:
 """
 
 
-def write_reports(results: Results, folder: Path) -> list[Path]:
-    """language.md with every table that has cells, and a figure per model; returns what was written."""
+def write_reports(results: Results, folder: Path, name: str = "language.md") -> list[Path]:
+    """One page with every table that has cells, and a figure per model; returns what was written."""
     models = list(dict.fromkeys(key["model"] for key, _ in results.find(kind="machine")))
     text, written = ["# Language models\n"], []
     for model in models:
@@ -40,7 +40,7 @@ def write_reports(results: Results, folder: Path) -> list[Path]:
         if (picture := _pareto(rows, folder / f"pareto_{_slug(model)}.png")) is not None:
             written.append(picture)
             text.append(f"![rude continuations over the rise of perplexity]({picture.name})\n")
-    path = folder / "language.md"
+    path = folder / name
     path.write_text("\n".join(text), encoding="utf-8")
     return [path, *written]
 

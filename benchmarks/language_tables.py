@@ -31,7 +31,7 @@ def main(words: list[str] | None = None) -> None:
     results = Results(options.output / "language.jsonl")
     if not options.render:
         bench, budget = _bench(options, results), Budget(options.seconds)
-        results.compute({"kind": "machine", "model": bench.name}, _machine)
+        results.compute({"kind": "machine", "model": bench.name}, machine)
         if "A" in options.tables:
             chosen = methods(options.methods, options.quick)
             run(bench, "A", chosen, options.strengths, options.seeds, budget)
@@ -82,7 +82,7 @@ def _bench(options: argparse.Namespace, results: Results) -> Bench:
     return bench.shortened() if options.quick else bench
 
 
-def _machine() -> dict[str, str]:
+def machine() -> dict[str, str]:
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine()
     return {"device": device, "threads": str(torch.get_num_threads()), "torch": torch.__version__}
 
