@@ -153,7 +153,7 @@ class SteeredPipeline:
         self.fuse_steering(1.0 if fused_at is None else fused_at)
         try:
             components = module_tree(self.pipe)
-            if set(components) == {""}:
+            if hasattr(getattr(components.get(""), "config", None), "model_type"):
                 tokenizer = getattr(self.pipe, "tokenizer", None)
                 save_steered(components[""], folder, tokenizer, **options)
             else:
