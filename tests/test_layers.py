@@ -19,8 +19,9 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("transport", "affine", "banded", "gated", "low_rank", "maps", "penalties", "pooling", "errors"),
     ("steering", "storage", "optim", "config", "version", "kinds"),
     (
-        *("sites", "capture", "fingerprint", "apply", "regions", "fuse", "folding", "folds", "export"),
-        *("problem", "text_problem", "micro_batches", "objective", "parameters", "starting", "gradients"),
+        *("sites", "capture", "fingerprint", "apply", "regions", "fuse", "folding", "folds", "consumers"),
+        *("export", "problem", "text_problem", "micro_batches", "objective", "parameters", "starting"),
+        "gradients",
         *("progress", "training", "checkpoint", "methods", "methods.*"),
     ),
     (
