@@ -96,7 +96,9 @@ class ComfyClient:
             return answer.read()
 
     def interrupt(self) -> None:
-        urllib.request.urlopen(urllib.request.Request(f"{self.url}/interrupt", data=b"{}"), timeout=60).close()
+        urllib.request.urlopen(
+            urllib.request.Request(f"{self.url}/interrupt", data=b"{}"), timeout=60
+        ).close()
 
     def run(self, prompt: dict[str, Any], watch: Watch | None = None, patience: float = 300) -> Run:
         """Queue a prompt in the API's format and follow it to its end.

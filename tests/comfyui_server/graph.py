@@ -1,4 +1,4 @@
-"""From the format that ComfyUI's editor saves to the format that its server runs, as the frontend converts it."""
+"""From the format that ComfyUI's editor saves to the one that its server runs, as the frontend converts."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def widget_slots(info: dict[str, Any]) -> Iterator[tuple[str, bool]]:
             continue
         yield name, True
         options = spec[1] if len(spec) > 1 else {}
-        if options.get("control_after_generate") or (spec[0] == "INT" and name in ("seed", "noise_seed")):
+        if options.get("control_after_generate", spec[0] == "INT" and name in ("seed", "noise_seed")):
             yield "control_after_generate", False
         if options.get("image_upload"):
             yield "upload", False
@@ -126,7 +126,9 @@ def edited(prompt: Prompt, class_type: str, **inputs: Any) -> Prompt:
     for content in nodes:
         unknown = set(inputs) - set(content["inputs"])
         if unknown:
-            raise GraphError(f"{class_type} has no input {sorted(unknown)}, only {sorted(content['inputs'])}.")
+            raise GraphError(
+                f"{class_type} has no input {sorted(unknown)}, only {sorted(content['inputs'])}."
+            )
         content["inputs"].update(inputs)
     return changed
 

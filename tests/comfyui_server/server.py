@@ -1,4 +1,4 @@
-"""A ComfyUI process of its own: loopback, CPU, a temporary base directory with this repository as its only pack."""
+"""A ComfyUI process of its own: loopback, CPU, a temporary base folder, this repository as its only pack."""
 
 from __future__ import annotations
 
@@ -91,7 +91,13 @@ def _command(comfyui: Path, server: ComfyServer) -> list[str]:
         "--database-url": f"sqlite:///{server.base / 'user' / 'comfyui.db'}",
     }
     flags = ["--cpu", "--disable-auto-launch", "--disable-api-nodes"]
-    return [python, "-u", str(comfyui / "main.py"), *flags, *(part for pair in arguments.items() for part in pair)]
+    return [
+        python,
+        "-u",
+        str(comfyui / "main.py"),
+        *flags,
+        *(part for pair in arguments.items() for part in pair),
+    ]
 
 
 def _environment(comfyui: Path, base: Path) -> dict[str, str]:
