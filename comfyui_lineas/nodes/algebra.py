@@ -79,8 +79,8 @@ class RestrictSteering(io.ComfyNode):
             inputs=[
                 Steering.Input("steering", tooltip="The steering to restrict."),
                 *[
-                    io.Boolean.Input(name, default=True, tooltip=f"Keep {group.help}.")
-                    for name, group in GROUPS.items()
+                    io.Boolean.Input(name, default=True, tooltip=f"Keep {what}.")
+                    for name, what in GROUPS.items()
                 ],
                 io.String.Input(
                     "pattern",
