@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 
-from lineas.evaluation.lettering import Lettering
 from PIL import Image, ImageDraw
+
+from lineas.evaluation.lettering import Lettering
 
 PAPER, INK, FAINT = (255, 255, 255), (32, 32, 32), (224, 224, 224)
 # Distinguishable with every common kind of colour blindness (Okabe and Ito, 2008).
@@ -35,7 +36,7 @@ def curve(values: Sequence[float], title: str, size: tuple[int, int] = SIZE) -> 
         level = low + share * (high - low)
         y = TOP + (1 - share) * (height - TOP - BOTTOM)
         draw.line([(LEFT, y), (width - RIGHT, y)], fill=FAINT)
-        text.write(draw, (6, int(y) - 7), f"{math.exp(level) if logarithmic else level:.3g}", INK)
+        text.write(draw, (6, int(y) - 7), f"{math.exp(level) if logarithmic else level:.4g}", INK)
     points = [at(step, value) for step, value in enumerate(values) if math.isfinite(value)]
     if len(points) > 1:
         draw.line(points, fill=COLOURS[0], width=2)

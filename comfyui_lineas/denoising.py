@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from comfy.patcher_extension import copy_nested_dicts
 from torch import Tensor
+
+from comfy.patcher_extension import copy_nested_dicts
 
 from .conditioning import Encoded
 
@@ -27,7 +28,7 @@ class Denoiser:
         self.shape = (latents.latent_channels, height // ratio, width // ratio)
 
     def noise(self, seeds: Sequence[int]) -> Tensor:
-        """[b, c, h, w] one image of noise per seed, the same as the stock samplers make for a single image."""
+        """[b, c, h, w] noise, one image per seed, as the stock samplers make it for a single image."""
         each = [torch.randn(1, *self.shape, generator=torch.Generator().manual_seed(s)) for s in seeds]
         return torch.cat(each).to(self.patcher.load_device)
 

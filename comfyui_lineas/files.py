@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import folder_paths
+
 from lineas.errors import ConfigError, SteeringFileError
 from lineas.steering import Steering
 
@@ -75,7 +76,7 @@ def plain_name(folder: str, name: str) -> str:
     target = os.path.realpath(os.path.join(root, plain))
     if not os.path.basename(plain) or not target.startswith(root + os.sep):
         raise ConfigError(
-            f"The file name {name!r} is empty or leads out of output/{folder}. Give a name such as remove-night."
+            f"The file name {name!r} is empty or leads out of output/{folder}. Give one such as remove-night."
         )
     return plain
 

@@ -17,7 +17,7 @@ class Setting:
     """How one family of one-step models is run.
 
     timestep: of the step, 0..999; None is the one that the user gives. help: a sentence for people.
-    x0: the model predicts the image itself. unit_noise: it sees noise of standard deviation 1 at any timestep.
+    x0: the model predicts the image itself. unit_noise: it sees noise of standard deviation 1.
     size: side of its images in pixels, 0 for the model's own.
     """
 
@@ -75,7 +75,7 @@ def prepared(model: Any, setting: str, timestep: int = 999) -> tuple[Any, Tensor
 
 
 def sigma_at(sampling: Any, timestep: int) -> Tensor:
-    """[1] the noise level at a timestep of 0..999; 999 is full noise whatever the model's own scale of time."""
+    """[1] the noise level at a timestep of 0..999; 999 is full noise for every model."""
     if timestep >= 999:
         sigma = sampling.sigma_max
     elif hasattr(sampling, "log_sigmas"):

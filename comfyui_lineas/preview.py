@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from lineas.apply import steer
-from lineas.steering import Steering
 from PIL import Image
 from torch import Tensor
+
+from lineas.apply import steer
+from lineas.steering import Steering
 
 from .charts import curve
 from .notices import warnings_in_log

@@ -6,13 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+from torch import Tensor, nn
+
 from lineas.errors import MismatchError, SiteError
 from lineas.kinds import is_norm
 from lineas.problem import Group, Problem, recomputed
 from lineas.prompts.files import hash_prompts
 from lineas.sites import find_sites, named_modules
 from lineas.steering import Provenance, Site
-from torch import Tensor, nn
 
 from .base_models import base_model_of
 from .conditioning import TextEncoders, batched, encode
@@ -25,7 +26,8 @@ class ComfyProblem(Problem):
     """One denoising step of a MODEL on prompts to steer from and to.
 
     denoiser: of a loaded MODEL. clip: its CLIP. prompts: source, target and preserve. patterns: of canonical
-    module names. seed: prompt i of every group starts from the noise of seed + i. settings: for the provenance.
+    module names. seed: prompt i of every group starts from the noise of seed + i. settings: for the
+    provenance.
 
     Prompts are encoded once, unless a text encoder holds sites. Raises `PromptError` and `SiteError` for what
     cannot be used.
@@ -106,7 +108,7 @@ def chosen_sites(components: Mapping[str, nn.Module], patterns: Sequence[str]) -
         ]
     if not found:
         raise SiteError(
-            f"No norm with weights matches {', '.join(patterns)}. Choose own pattern and give names of layers, "
+            f"No norm with weights matches {', '.join(patterns)}. Choose own pattern and name layers, "
             f"such as {next((n for n, m in table.items() if isinstance(m, nn.Linear)), '*')}."
         )
     return found
@@ -125,6 +127,6 @@ def check_clip(clip: Any) -> None:
     """`MismatchError` when there is no CLIP."""
     if clip is None:
         raise MismatchError(
-            "There is no CLIP, as with checkpoints that hold an image model alone. Load one with the node Load "
-            "CLIP or DualCLIPLoader and connect it."
+            "There is no CLIP, as with checkpoints that hold an image model alone. Load one with Load CLIP or "
+            "DualCLIPLoader and connect it."
         )

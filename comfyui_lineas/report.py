@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from PIL import Image
+
 from lineas.maps import Map
 from lineas.steering import Steering
-from PIL import Image
 
 from .charts import bars, curve, stacked
 

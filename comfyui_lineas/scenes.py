@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import safetensors.torch
-from lineas.scenes.bundled import PIPELINE
 from torch import Tensor
+
+from lineas.scenes.bundled import PIPELINE
 
 from .scenes_clip import build_clip
 from .scenes_unet import build_unet

@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import torch
+from torch import Tensor
+
 import comfy.model_base
 import comfy.model_management
 import comfy.model_patcher
 import comfy.model_sampling
 import comfy.ops
 import comfy.supported_models_base
-import torch
-from torch import Tensor
 
 from .names import image_names
 
 
 class Multiple(float):
-    """A ratio of channel counts, such as 1.5, that gives whole numbers: ComfyUI multiplies it by the width."""
+    """A ratio of channel counts, such as 1.5; ComfyUI multiplies it by a width and needs whole numbers."""
 
     def __mul__(self, other: Any) -> Any:
         return round(float(self) * other)

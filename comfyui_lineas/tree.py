@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from .names import image_names, text_names
 
-Weight = Callable[[str], "Tensor | None"]
+Weight = Callable[["Place", str], Tensor]
+"""(place, "weight" or "bias") -> the tensor of a parameter that exists."""
 
 
 @dataclass(frozen=True)
@@ -88,17 +89,25 @@ def _planted(modules: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
         for part in path[:-1]:
             if part not in node._modules:
                 node.add_module(part, nn.Module())
-            node = node._modules[part]  # type: ignore[assignment]
+            node = node._modules[part]
         node.add_module(path[-1], module)
     return roots
 
 
-def _stand_in(module: nn.Module, place: Place, weight: Callable[[Place, str], Tensor]) -> nn.Module:
+def _above(name: str) -> Iterator[str]:
+    parts = name.split(".")
+    yield from (".".join(parts[:length]) for length in range(1, len(parts)))
+
+
+def _stand_in(module: nn.Module, place: Place, weight: Weight) -> nn.Module:
     twin = copy.copy(module)
     held = {
         name: None if old is None else nn.Parameter(weight(place, name), requires_grad=False)
         for name, old in module._parameters.items()
     }
     vars(twin)["_parameters"] = held
+    # What stands on the module itself at the moment, such as hooks and patches for low memory.
     vars(twin)["_forward_hooks"] = type(module._forward_hooks)()
+    for functions in {"weight_function", "bias_function"} & set(vars(twin)):
+        vars(twin)[functions] = []
     return twin

@@ -10,9 +10,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import comfy.model_management
 import torch
 from torch import Tensor, nn
+
+import comfy.model_management
 
 
 def training_clone(model: Any) -> Any:
@@ -29,7 +30,7 @@ def load_whole(patchers: list[Any]) -> None:
 
 @contextmanager
 def ordinary_weights(roots: Iterable[nn.Module]) -> Iterator[None]:
-    """Parameters and buffers of loaded models as ordinary tensors until the block ends; no memory is copied."""
+    """Parameters and buffers as ordinary tensors on the same memory, until the block ends."""
     replaced: list[tuple[dict[str, Any], str, Any]] = []
     try:
         with torch.inference_mode(False):
@@ -46,7 +47,7 @@ def ordinary_weights(roots: Iterable[nn.Module]) -> Iterator[None]:
 
 
 def is_ordinary(tensor: Tensor) -> bool:
-    """True for tensors that autograd takes. Some that are not called inference tensors have no version either."""
+    """True for tensors that autograd takes; some are not called inference tensors and have no version."""
     try:
         tensor._version  # noqa: B018
     except RuntimeError:

@@ -48,7 +48,7 @@ class ComposeSteerings(io.ComfyNode):
             node_id="LineasComposeSteerings",
             display_name="LinEAS Compose Steerings",
             category=CATEGORY,
-            description="Two or more steerings as one, each at its weight. The result may be saved or exported.",
+            description="Two or more steerings as one, each at its weight; to be saved or exported.",
             inputs=[
                 io.Combo.Input(
                     "mode",

@@ -6,7 +6,7 @@ from typing import Any
 
 from comfy_api.v0_0_2 import io
 
-from ..application import BRANCHES, METHODS, Placement, apply_steering
+from ..placement import BRANCHES, METHODS, Placement
 from .kinds import CATEGORY, STRENGTHS, Steering
 
 
@@ -17,7 +17,7 @@ class ApplySteering(io.ComfyNode):
             node_id="LineasApplySteering",
             display_name="LinEAS Apply Steering",
             category=CATEGORY,
-            description="Steers a model. Other branches of the graph and later runs keep the model as it was; "
+            description="Steers a model. Other branches of the graph and later runs keep it as it was; "
             "several of these, LoRAs and other patches stack.",
             inputs=[
                 io.Model.Input("model", tooltip="The model to steer."),
@@ -73,4 +73,6 @@ class ApplySteering(io.ComfyNode):
     def execute(
         cls, model: Any, steering: Any, strength: float, clip: Any = None, **placement: Any
     ) -> io.NodeOutput:
+        from ..application import apply_steering
+
         return io.NodeOutput(*apply_steering(model, clip, steering, strength, Placement(**placement)))

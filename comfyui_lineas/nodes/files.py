@@ -6,7 +6,6 @@ from typing import Any
 
 from comfy_api.v0_0_2 import io
 
-from ..export import export_lora
 from ..files import load_named, named_files, save_named, stamp
 from .kinds import CATEGORY, Steering
 
@@ -45,7 +44,7 @@ class SaveSteering(io.ComfyNode):
             node_id="LineasSaveSteering",
             display_name="LinEAS Save Steering",
             category=CATEGORY,
-            description="Writes a steering as one small file to output/steering, where Load Steering finds it.",
+            description="Writes a steering as one small file to output/steering, for Load Steering.",
             is_output_node=True,
             inputs=[
                 Steering.Input("steering", tooltip="The steering to save."),
@@ -121,5 +120,7 @@ class ExportLora(io.ComfyNode):
 
     @classmethod
     def execute(cls, model: Any, steering: Any, clip: Any = None, **options: Any) -> io.NodeOutput:
+        from ..export import export_lora
+
         exported = export_lora(model, clip, steering, **options)
         return io.NodeOutput(exported.name, ui={"text": (exported.message,)})

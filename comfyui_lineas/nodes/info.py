@@ -6,7 +6,6 @@ from typing import Any
 
 from comfy_api.v0_0_2 import io
 
-from ..report import steering_picture
 from ..views import image_of, picture_and_text
 from .kinds import CATEGORY, Steering
 
@@ -29,5 +28,7 @@ class SteeringInfo(io.ComfyNode):
 
     @classmethod
     def execute(cls, steering: Any) -> io.NodeOutput:
+        from ..report import steering_picture
+
         picture, text = image_of(steering_picture(steering)), steering.summary()
         return io.NodeOutput(picture, text, ui=picture_and_text(picture, text, cls))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 
 from comfy_api.v0_0_2 import io
+
 from lineas.config import TrainConfig
 
 CATEGORY = "LinEAS"

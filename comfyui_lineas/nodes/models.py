@@ -7,7 +7,6 @@ from typing import Any
 from comfy_api.v0_0_2 import io
 
 from ..one_step import SETTINGS, one_step
-from ..scenes import load_scenes
 from .kinds import CATEGORY
 
 
@@ -30,6 +29,8 @@ class LoadScenesModel(io.ComfyNode):
 
     @classmethod
     def execute(cls) -> io.NodeOutput:
+        from ..scenes import load_scenes
+
         return io.NodeOutput(*load_scenes())
 
 

@@ -6,7 +6,6 @@ from typing import Any
 
 from comfy_api.v0_0_2 import io
 
-from ..sweep import sweep_grid, sweep_models
 from ..views import picture_and_text
 from .kinds import CATEGORY, Steering
 
@@ -41,6 +40,8 @@ class StrengthSweep(io.ComfyNode):
 
     @classmethod
     def execute(cls, model: Any, steering: Any, strengths: str, clip: Any = None) -> io.NodeOutput:
+        from ..sweep import sweep_models
+
         return io.NodeOutput(*sweep_models(model, clip, steering, strengths))
 
 
@@ -79,5 +80,7 @@ class SweepGrid(io.ComfyNode):
         title: list[str] | None = None,
         row_labels: list[str] | None = None,
     ) -> io.NodeOutput:
+        from ..sweep import sweep_grid
+
         sheet = sweep_grid(images, strength, (title or [""])[0], (row_labels or [""])[0])
         return io.NodeOutput(sheet, ui=picture_and_text(sheet, "", cls))

@@ -8,7 +8,6 @@ from comfy_api.v0_0_2 import io
 
 from ..one_step import AUTOMATIC, SETTINGS
 from ..request import PRESETS, SITES, TrainRequest
-from ..training import train
 from ..views import picture_and_text
 from .kinds import CATEGORY, Steering, help_of
 
@@ -152,6 +151,8 @@ class TrainSteering(io.ComfyNode):
 
     @classmethod
     def execute(cls, model: Any, clip: Any, vae: Any = None, **options: Any) -> io.NodeOutput:
+        from ..training import train
+
         result = train(model, clip, vae, TrainRequest(**options))
         shown = picture_and_text(result.report, result.summary, cls)
         return io.NodeOutput(result.steering, result.report, result.summary, ui=shown)
