@@ -21,6 +21,7 @@ def register_folders() -> None:
     paths = [
         os.path.join(folder_paths.models_dir, FOLDER),
         os.path.join(folder_paths.get_output_directory(), FOLDER),
+        os.path.join(os.path.dirname(os.path.realpath(__file__)), FOLDER),  # what comes with the pack
     ]
     known = list(folder_paths.folder_names_and_paths.get(FOLDER, ([], set()))[0])
     both = known + [path for path in paths if path not in known]

@@ -7,7 +7,7 @@ from typing import Any
 from comfy_api.v0_0_2 import io
 
 from ..files import load_named, named_files, save_named, stamp
-from .kinds import CATEGORY, Steering
+from .kinds import CATEGORY, FileName, Steering
 
 
 class LoadSteering(io.ComfyNode):
@@ -112,8 +112,8 @@ class ExportLora(io.ComfyNode):
                 ),
             ],
             outputs=[
-                io.String.Output(
-                    "lora_name", display_name="lora_name", tooltip="The name in the LoRA loader's list."
+                FileName.Output(
+                    "lora_name", display_name="lora_name", tooltip="Link it to the LoRA loader's lora_name."
                 )
             ],
         )

@@ -10,6 +10,19 @@ from lineas.config import TrainConfig
 
 CATEGORY = "LinEAS"
 Steering = io.Custom("STEERING")
+
+
+class _Any(str):
+    """A type that equals every other: 0.3.64 compares it with the list of choices of a loader."""
+
+    __slots__ = ()
+
+    def __ne__(self, other: object) -> bool:
+        return False
+
+
+FileName = io.Custom(_Any("*"))
+"""The name of a file, for the list of choices of a loader."""
 STRENGTHS = {"default": 1.0, "min": -3.0, "max": 3.0, "step": 0.05, "round": 0.001}
 
 
