@@ -3,8 +3,8 @@
     python docs/make_comfyui_pictures.py [try_it_now …]
 
 For each workflow (all by default) it writes the thumbnail beside the workflow file, and for try_it_now the
-picture of the whole graph, docs/images/comfyui_try_it_now.png. The steering that try_it_now learns becomes the
-one that comes with the pack. Workflows on checkpoints are not run: their thumbnail shows the graph.
+picture of the whole graph, docs/images/comfyui_try_it_now.png. The steering that try_it_now learns becomes
+the one that comes with the pack. Workflows on checkpoints are not run: their thumbnail shows the graph.
 
 Needs ComfyUI (COMFYUI_PATH, else ~/ComfyUI), Chromium, and `pip install playwright aiohttp`. Takes about five
 minutes on two cores. Run it again when the bundled model's weights or the nodes change.

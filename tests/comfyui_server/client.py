@@ -39,12 +39,14 @@ class Run:
     """One prompt from start to end.
 
     Attributes:
+        refused: errors of nodes that the server leaves out while it runs the rest.
         end: success, error or interrupted.
         messages: what the server sent about this prompt, in order, without previews.
         previews: (id of the node, picture), in order.
     """
 
     prompt_id: str
+    refused: dict[str, Any] = field(default_factory=dict)
     end: str = ""
     messages: list[Message] = field(default_factory=list)
     previews: list[tuple[str, Image.Image]] = field(default_factory=list)
@@ -131,7 +133,7 @@ class ComfyClient:
                 accepted = await answer.json()
             if answer.status != 200:
                 raise RejectedError(accepted)
-            run = Run(accepted["prompt_id"])
+            run = Run(accepted["prompt_id"], refused=accepted.get("node_errors") or {})
             try:
                 await asyncio.wait_for(self._follow(socket, run, watch), patience)
             except asyncio.TimeoutError:

@@ -49,6 +49,7 @@ class Comfy:
         """Run a prompt to its end, which must be a success."""
         run = self.client.run(prompt, **options)
         assert run.end == "success", run.error() or run.end
+        assert not run.refused
         return run
 
 
