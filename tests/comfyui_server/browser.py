@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from comfyui_server.graph import Prompt, Workflow
@@ -23,20 +23,20 @@ SETTINGS = {
     "Comfy.Minimap.Visible": False,
 }
 """No tutorial, no news, no dialogs over the graph."""
-MENU = 60
-"""Pixels on the left and at the top that the frontend's own menus take."""
+MENUS = (60, 110)
+"""Pixels on the left and at the top that the frontend's own menus and messages take."""
 
 _SIZES = """() => app.graph.nodes.map(n => ({
     id: n.id, type: n.type, pos: [...n.pos], size: [...n.size], least: [...n.computeSize()]}))"""
-_FIT = """([side, margin]) => {
+_FIT = """([side, above, margin]) => {
     const c = app.canvas, r = app.graph.nodes.map(n => n.getBounding()).concat(
         app.graph.groups.map(g => g._bounding));
     const left = Math.min(...r.map(b => b[0])), top = Math.min(...r.map(b => b[1]));
     const right = Math.max(...r.map(b => b[0] + b[2])), bottom = Math.max(...r.map(b => b[1] + b[3]));
-    const w = window.innerWidth - side - 2 * margin, h = window.innerHeight - side - 2 * margin;
+    const w = window.innerWidth - side - 2 * margin, h = window.innerHeight - above - 2 * margin;
     c.ds.scale = Math.min(w / (right - left), h / (bottom - top));
     c.ds.offset[0] = (side + margin + w / 2) / c.ds.scale - (left + right) / 2;
-    c.ds.offset[1] = (side + margin + h / 2) / c.ds.scale - (top + bottom) / 2;
+    c.ds.offset[1] = (above + margin + h / 2) / c.ds.scale - (top + bottom) / 2;
     c.setDirty(true, true);
     return [right - left, bottom - top];
 }"""
@@ -88,12 +88,14 @@ class Frontend:
 
     def fit(self, margin: int = 20) -> tuple[float, float]:
         """Show the whole graph; returns its width and height in the editor's units."""
-        width, height = self.page.evaluate(_FIT, [MENU, margin])
+        width, height = self.page.evaluate(_FIT, [*MENUS, margin])
         self.page.wait_for_timeout(1000)
         return width, height
 
-    def screenshot(self, path: Path) -> None:
-        self.page.screenshot(path=str(path))
+    def screenshot(self) -> bytes:
+        """The window as PNG."""
+        picture: bytes = self.page.screenshot()
+        return picture
 
 
 @contextmanager
@@ -106,16 +108,10 @@ def frontend(url: str, width: int = 2400, height: int = 1300, scale: float = 1.0
         try:
             page = browser.new_page(viewport={"width": width, "height": height}, device_scale_factor=scale)
             for name, value in SETTINGS.items():
-                page.request.post(f"{url}/settings/{name}", data=_json(value))
+                page.request.post(f"{url}/settings/{name}", data=json.dumps(value))
             page.goto(url)
             page.wait_for_function("() => window.app?.graph && window.app.extensionManager", timeout=120_000)
             page.wait_for_timeout(2500)
             yield Frontend(page)
         finally:
             browser.close()
-
-
-def _json(value: Any) -> str:
-    import json
-
-    return json.dumps(value)

@@ -24,10 +24,10 @@ def try_it_now(flow: Workflow) -> None:
     drawn = scene.sampled(sweep["model"])
     drawn[0].given["latent_image"] = rows["LATENT"]
     sheet = flow.add(
-        "LineasSweepGrid", size=(700, 560), images=drawn[-1]["IMAGE"], strength=sweep["strength"]
+        "LineasSweepGrid", size=(740, 740), images=drawn[-1]["IMAGE"], strength=sweep["strength"]
     )
     flow.lay_out(
-        Group("1  A model and a concept", "model", [[flow.note(notes.TRY, (300, 340)), model, concept]]),
+        Group("1  A model and a concept", "model", [[flow.note(notes.TRY, (300, 250)), model, concept]]),
         Group("2  Train", "train", [[train], _looked_at(flow, train, concept)]),
         [
             Group("3  Apply: move the strength", "use", [[*scene.nodes, apply], after, before]),
@@ -51,7 +51,7 @@ def compose_two(flow: Workflow) -> None:
         _applied(flow, scene.picture, model["model"], steering["steering"], heading)
         for steering, heading in zip((*trains, both), headings, strict=True)
     ]
-    note = flow.note(notes.COMPOSE, (300, 260))
+    note = flow.note(notes.COMPOSE, (300, 230))
     flow.lay_out(
         Group("1  A model and two concepts", "model", [[note, model, *concepts]]),
         Group("2  Train both", "train", [[trains[0]], [trains[1]]]),

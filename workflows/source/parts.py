@@ -58,7 +58,7 @@ def bundled(flow: Workflow, prompt: str, batch: int = 1, seed: int = 7) -> tuple
     )
 
 
-def preview(flow: Workflow, images: Output, heading: str, size: tuple[int, int] = (300, 330)) -> Node:
+def preview(flow: Workflow, images: Output, heading: str, size: tuple[int, int] = (300, 250)) -> Node:
     return flow.add("PreviewImage", heading, size, images=images)
 
 
