@@ -10,11 +10,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from lineas.apply import steer
-from lineas.steering import Steering
+from lineas.capture import Recorder
+from lineas.steering import Site, Steering
 
 from .charts import curve
-from .notices import warnings_in_log
 from .problem import ComfyProblem
 from .views import picture_of
 
@@ -38,7 +37,13 @@ class Preview:
 
     @torch.no_grad()
     def _drawn(self, steering: Steering) -> Image.Image:
-        with warnings_in_log(), steer(self.problem.components, steering):
+        maps = steering.to(self.problem.denoiser.patcher.load_device).maps
+
+        def steered(site: Site, z: Tensor) -> Tensor:
+            return maps[site](z, 1.0, site.axis)
+
+        with Recorder(self.problem.components, maps, steered) as recorder:
+            recorder.recording = False
             latents = self.problem.draw("source", list(SHOWN))
         images = self._decoded(self.problem.denoiser.latents_out(latents))
         return picture_of(torch.cat(list(images), dim=1))

@@ -127,6 +127,6 @@ def check_clip(clip: Any) -> None:
     """`MismatchError` when there is no CLIP."""
     if clip is None:
         raise MismatchError(
-            "There is no CLIP, as with checkpoints that hold an image model alone. Load one with Load CLIP or "
-            "DualCLIPLoader and connect it."
+            "There is no CLIP, as with checkpoints that hold an image model alone. Load one with Load CLIP "
+            "or DualCLIPLoader and connect it."
         )

@@ -31,7 +31,7 @@ def strengths_of(text: str) -> list[float]:
             numbers = [float(part) for part in re.split(r"[,;\s]+", text.strip()) if part]
     except (ValueError, ZeroDivisionError):
         numbers = []
-    if not 0 < len(numbers) <= MOST or any(abs(number) > 100 for number in numbers):
+    if not 0 < len(numbers) <= MOST or not all(abs(number) <= 100 for number in numbers):
         raise ConfigError(
             f"The strengths are {text!r}, expected 1 to {MOST} numbers such as 0, 0.5, 1 or from:to:count "
             "such as -1:1:5."

@@ -48,7 +48,7 @@ class TrainResult:
 
 @dataclass
 class Run:
-    """A training in progress. costs: of each step so far, those before a cancel included."""
+    """A training in progress. costs: of each step since it began or went on."""
 
     trainer: Trainer
     costs: list[float] = field(default_factory=list)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from lineas.apply import SteeringHook
@@ -67,6 +67,7 @@ class SteeringWrapper:
                 hook.regions = regions
                 module = executor.class_obj.get_submodule(path)
                 stack.callback(module.register_forward_hook(hook).remove)
+                _steer_first(module)
             return executor(*args, **kwargs)
 
     def _flags(self, options: Mapping[str, Any]) -> list[bool]:
@@ -88,6 +89,13 @@ def _options(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Mapping[str, A
     if "transformer_options" in kwargs:
         return kwargs["transformer_options"]
     return next(entry for entry in args if isinstance(entry, dict) and "wrappers" in entry)
+
+
+def _steer_first(module: nn.Module) -> None:
+    """Hooks that watch a module, as in training, see what it gives with its steerings."""
+    hooks = module._forward_hooks
+    for number in [number for number, hook in hooks.items() if not isinstance(hook, SteeringHook)]:
+        hooks.move_to_end(number)
 
 
 def _chunks(flags: list[bool]) -> Region:
