@@ -94,6 +94,7 @@ def test_files_lie_where_comfyui_keeps_them(loaded: Any) -> None:
     assert [Path(folder).parts[-2:] for folder in loaded["folders"]] == [
         ("models", "steering"),
         ("output", "steering"),
+        ("comfyui_lineas", "steering"),
     ]
 
 

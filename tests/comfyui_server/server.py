@@ -51,7 +51,7 @@ def installations() -> list[Path]:
 
 
 @contextmanager
-def running(comfyui: Path, base: Path, patience: float = 180) -> Iterator[ComfyServer]:
+def running(comfyui: Path, base: Path, patience: float = 300) -> Iterator[ComfyServer]:
     """Start ComfyUI, wait until it answers, and stop it in any case.
 
     Args:
