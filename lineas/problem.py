@@ -75,7 +75,7 @@ class Problem(ABC):
                     stack.enter_context(_in_its_own_way(component))
                 else:
                     for block in self._blocks(name):
-                        stack.enter_context(_recomputed(block))
+                        stack.enter_context(recomputed(block))
             yield
 
     def _blocks(self, component: str) -> list[nn.Module]:
@@ -202,7 +202,7 @@ def _in_its_own_way(component: Any) -> Iterator[None]:
 
 
 @contextmanager
-def _recomputed(block: nn.Module) -> Iterator[None]:
+def recomputed(block: nn.Module) -> Iterator[None]:
     """The block keeps its inputs alone, and runs again when the backward pass asks for more."""
     own = block.__dict__.get("forward")
     # Not the interface of transformers: it only acts in training mode, which would switch dropout on.

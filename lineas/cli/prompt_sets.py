@@ -66,20 +66,9 @@ def scene_concept(text: str, kind: str | None = None) -> tuple[str, str]:
 
     Raises `PromptError` that lists what the model knows.
     """
-    from lineas.scenes import parse
-    from lineas.scenes.detector import MANY, ONE
+    from lineas.scenes.naming import named_concept
 
-    known = {**MANY, **ONE}
-    before, colon, name = text.partition(":")
-    named = {(before.strip(), name.strip())} if colon else set(parse(text).concepts()) | _colours(text, known)
-    fits = [c for c in sorted(named) if c[1] in known.get(c[0], ()) and kind in (None, c[0])]
-    if len(fits) == 1:
-        return fits[0]
-    got = f"several of its concepts ({', '.join(map(':'.join, fits))})" if fits else "none of its concepts"
-    choice = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in known.items())
-    raise PromptError(
-        f"{text!r} names {got}. Name one of those the bundled model knows, as in time:night. {choice}."
-    )
+    return named_concept(text, kind)
 
 
 Sets = tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]
@@ -107,11 +96,6 @@ def _count(args: argparse.Namespace) -> int:
     if count < 2:
         raise PromptError(f"--count is {count}, expected at least 2 prompts per set; 16 to 64 work well.")
     return count
-
-
-def _colours(text: str, known: dict[str, tuple[str, ...]]) -> set[tuple[str, str]]:
-    """A colour by itself, which a prompt only has before an object."""
-    return {("colour", text.strip())} if text.strip() in known["colour"] else set()
 
 
 def _check(args: argparse.Namespace) -> None:

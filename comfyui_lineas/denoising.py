@@ -1,0 +1,73 @@
+"""One denoising step of a MODEL, called the way the samplers call it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from comfy.patcher_extension import copy_nested_dicts
+
+from .conditioning import Encoded
+
+
+class Denoiser:
+    """From noise to an image in one step, through everything that is on a loaded MODEL.
+
+    patcher: loaded. sigma: [1] the noise level of the step. width, height: in pixels.
+    """
+
+    def __init__(self, patcher: Any, sigma: Tensor, width: int, height: int) -> None:
+        self.patcher, self.model = patcher, patcher.model
+        self.sigma = sigma.detach().clone().to(patcher.load_device)
+        self.width, self.height = width, height
+        latents = self.model.latent_format
+        ratio = getattr(latents, "spacial_downscale_ratio", 8)
+        self.shape = (latents.latent_channels, height // ratio, width // ratio)
+
+    def noise(self, seeds: Sequence[int]) -> Tensor:
+        """[b, c, h, w] noise, one image per seed, as the stock samplers make it for a single image."""
+        each = [torch.randn(1, *self.shape, generator=torch.Generator().manual_seed(s)) for s in seeds]
+        return torch.cat(each).to(self.patcher.load_device)
+
+    def __call__(self, conditions: Encoded, seeds: Sequence[int]) -> Tensor:
+        """[b, c, h, w] the latents of these conditions, from the noise of these seeds."""
+        noise = self.noise(seeds)
+        sampling, empty = self.model.model_sampling, torch.zeros_like(noise)
+        is_start = float(self.sigma) > float(sampling.sigma_max) * (1 - 1e-5)
+        x = sampling.noise_scaling(self.sigma, noise, empty, is_start)
+        cross, extras = conditions
+        told = {"width": self.width, "height": self.height, "prompt_type": "positive", **extras}
+        device = self.patcher.load_device
+        conds = self.model.extra_conds(
+            cross_attn=cross.to(device),
+            noise=noise,
+            device=device,
+            latent_image=empty,
+            denoise_mask=None,
+            **told,
+        )
+        given = {name: _whole(cond, len(seeds), device) for name, cond in conds.items()}
+        options = self._options(len(seeds))
+        return self.model.apply_model(x, self.sigma.expand(len(seeds)), transformer_options=options, **given)
+
+    def latents_out(self, latents: Tensor) -> Tensor:
+        """Latents as the VAE takes them."""
+        return self.model.process_latent_out(latents.float())
+
+    def _options(self, count: int) -> dict[str, Any]:
+        """What patches and wrappers of the MODEL are told, as in sampling with the positive prompt alone."""
+        options = copy_nested_dicts(self.patcher.model_options["transformer_options"])
+        wrappers = options.setdefault("wrappers", {})
+        for kind, by_key in self.patcher.wrappers.items():
+            for key, each in by_key.items():
+                wrappers.setdefault(kind, {}).setdefault(key, []).extend(each)
+        sigmas = torch.cat([self.sigma, self.sigma.new_zeros(1)])
+        return {**options, "cond_or_uncond": [0], "sigmas": self.sigma, "sample_sigmas": sigmas}
+
+
+def _whole(cond: Any, count: int, device: Any) -> Any:
+    """What the model gets of a condition for a batch of `count`."""
+    return cond.process_cond(batch_size=count, device=device, area=None).concat([])

@@ -1,0 +1,1 @@
+"""The nodes: a schema, one call and a return each."""

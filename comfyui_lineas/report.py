@@ -1,0 +1,54 @@
+"""What a steering is and how it was learned, as pictures and as text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from PIL import Image
+
+from lineas.maps import Map
+from lineas.steering import Steering
+
+from .charts import bars, curve, stacked
+
+
+def steering_picture(steering: Steering) -> Image.Image:
+    """Where a steering acts and how strongly: one bar per site, in execution order."""
+    strength = {str(site): _strength(map) for site, map in steering.maps.items()}
+    share = {str(site): float(map.support.float().mean()) for site, map in steering.maps.items()}
+    acting = f"sparsity {steering.sparsity:.1%}"
+    return stacked(
+        [
+            bars(strength, "how strongly it acts, site by site (root mean square of the change)", _block),
+            bars(share, f"share of units that it moves ({acting})", _block),
+        ]
+    )
+
+
+def training_picture(steering: Steering, costs: Sequence[float]) -> Image.Image:
+    """The cost over steps above where the steering acts."""
+    fell = f"cost over steps: {costs[0]:.4g} to {costs[-1]:.4g}" if costs else "no steps"
+    return stacked([curve(costs, fell), steering_picture(steering)])
+
+
+def training_text(steering: Steering, costs: Sequence[float], seconds: float, path: str) -> str:
+    """The figures of a training in lines."""
+    begun, ended = (costs[0], costs[-1]) if costs else (float("nan"), float("nan"))
+    figures = f"{len(costs)} steps in {seconds:.0f} s, cost {begun:.4g} -> {ended:.4g}"
+    return "\n".join([figures, f"saved: {path}", steering.summary()])
+
+
+def _strength(map: Map) -> float:
+    """Of what a map adds, for standard activations; affine maps tell by scale and shift."""
+    tensors = map.tensors()
+    parts = [tensors[name].float().square().mean() for name in ("deviation", "shift") if name in tensors]
+    return float(sum(parts)) ** 0.5 if parts else float(map.support.float().mean())
+
+
+def _block(site: str) -> str:
+    """unet.down_blocks.0… -> down, for the colours."""
+    names = {"down_blocks": "down", "mid_block": "middle", "up_blocks": "up"}
+    component, _, rest = site.partition(".")
+    if component.startswith("text_encoder"):
+        return "text encoder"
+    return names.get(rest.partition(".")[0], "other")

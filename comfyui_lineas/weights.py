@@ -1,0 +1,65 @@
+"""Weights of loaded models that gradients may flow through, on the same memory and only for a while.
+
+ComfyUI runs nodes in inference mode, so the weights that its loaders make are inference tensors, which
+autograd refuses. A second tensor on the same storage is an ordinary one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import comfy.model_management
+
+
+def training_clone(model: Any) -> Any:
+    """A clone of a MODEL that stays in memory as a whole, however newer releases page their models."""
+    if getattr(model, "is_dynamic", lambda: False)():
+        return model.clone(disable_dynamic=True)
+    return model.clone()
+
+
+def load_whole(patchers: list[Any]) -> None:
+    """Load these models together and completely, moving others out of the way."""
+    comfy.model_management.load_models_gpu(patchers, memory_required=1e20, force_full_load=True)
+
+
+@contextmanager
+def ordinary_weights(roots: Iterable[nn.Module]) -> Iterator[None]:
+    """Parameters and buffers as ordinary tensors on the same memory, until the block ends."""
+    replaced: list[tuple[dict[str, Any], str, Any]] = []
+    try:
+        with torch.inference_mode(False):
+            for module in {module for root in roots for module in root.modules()}:
+                for held in (module._parameters, module._buffers):
+                    for name, tensor in list(held.items()):
+                        if tensor is not None and not is_ordinary(tensor):
+                            replaced.append((held, name, tensor))
+                            held[name] = _ordinary(tensor)
+        yield
+    finally:
+        for held, name, tensor in reversed(replaced):
+            held[name] = tensor
+
+
+def is_ordinary(tensor: Tensor) -> bool:
+    """True for tensors that autograd takes; some are not called inference tensors and have no version."""
+    try:
+        tensor._version  # noqa: B018
+    except RuntimeError:
+        return False
+    return not tensor.is_inference()
+
+
+def _ordinary(tensor: Tensor) -> Tensor:
+    plain = tensor.detach()
+    if type(plain) is Tensor and plain.layout == torch.strided:
+        shared = torch.empty(0, dtype=plain.dtype, device=plain.device)
+        shared.set_(plain.untyped_storage(), plain.storage_offset(), plain.size(), plain.stride())
+    else:
+        shared = plain.clone()  # quantised and other special tensors cannot be looked at twice
+    return nn.Parameter(shared, requires_grad=False) if isinstance(tensor, nn.Parameter) else shared

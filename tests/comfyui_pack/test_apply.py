@@ -1,0 +1,248 @@
+"""Apply Steering: exact, stackable, and never on the shared model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from lineas.affine import AffineMap
+from lineas.errors import ConfigError, MismatchError
+from lineas.gated import GatedMap
+from lineas.steering import Provenance, Site, Steering
+
+pytestmark = pytest.mark.usefixtures("comfyui", "unchanged")
+ONE_GREY = 1 / 255
+
+
+def applied(*args: Any, **placement: Any) -> tuple[Any, Any]:
+    from comfyui_lineas.application import apply_steering
+    from comfyui_lineas.placement import Placement
+
+    return apply_steering(*args, Placement(**placement))
+
+
+def apart(one: torch.Tensor, two: torch.Tensor) -> float:
+    return float((one - two).abs().max())
+
+
+def test_the_model_draws_bit_identically_before_and_after(scenes: Any, draw: Any, steering_for: Any) -> None:
+    before = draw()
+    for method in ("weights", "hooks"):
+        model, _ = applied(scenes.model, None, steering_for(), 1.0, method=method)
+        assert apart(draw(model), before) > ONE_GREY
+        assert torch.equal(draw(), before)
+
+
+def test_weights_hooks_and_the_library_agree(scenes: Any, draw: Any, steering_for: Any) -> None:
+    from comfyui_lineas.tree import Tree
+    from lineas.apply import steer
+
+    steering = steering_for()
+    images = [draw(applied(scenes.model, None, steering, 0.7, method=m)[0]) for m in ("weights", "hooks")]
+    draw()  # the patches of the clone leave the shared model
+    with steer(Tree(scenes.model).components, steering, 0.7):
+        reference = draw()
+    assert max(apart(image, reference) for image in images) < 0.1 * ONE_GREY
+
+
+def test_strength_0_is_off_and_bit_identical(scenes: Any, draw: Any, steering_for: Any) -> None:
+    for method in ("weights", "hooks"):
+        model, _ = applied(scenes.model, None, steering_for(), 0.0, method=method)
+        assert torch.equal(draw(model), draw())
+
+
+def test_two_branches_do_not_see_each_other(scenes: Any, draw: Any, steering_for: Any) -> None:
+    one, _ = applied(scenes.model, None, steering_for(), 1.0)
+    two, _ = applied(scenes.model, None, steering_for(), -0.5)
+    first, second = draw(one), draw(two)
+    assert apart(first, second) > ONE_GREY
+    assert torch.equal(draw(one), first) and torch.equal(draw(two), second)
+
+
+def test_steerings_stack_in_sequence(scenes: Any, draw: Any, steering_for: Any) -> None:
+    first, second = steering_for(seed=1), steering_for(seed=2)
+    both = draw(applied(scenes.model, None, first.compose(second, weights=(1.0, -0.5)), 1.0)[0])
+    for methods in (("weights", "weights"), ("hooks", "hooks"), ("weights", "hooks"), ("hooks", "automatic")):
+        model, _ = applied(scenes.model, None, first, 1.0, method=methods[0])
+        model, _ = applied(model, None, second, -0.5, method=methods[1])
+        assert apart(draw(model), both) < 0.1 * ONE_GREY
+
+
+def test_it_stacks_with_loras(scenes: Any, draw: Any, steering_for: Any) -> None:
+    import comfy.sd
+
+    name = "diffusion_model.input_blocks.1.0.in_layers.2"
+    weight = scenes.model.model.state_dict()[f"{name}.weight"]
+    lora = {f"{name}.diff": 0.3 * weight.abs().mean() * torch.ones_like(weight)}
+
+    def with_lora(model: Any) -> Any:
+        return comfy.sd.load_lora_for_models(model, None, lora, 1.0, 0.0)[0]
+
+    steering = steering_for()
+    one, two = (
+        with_lora(applied(scenes.model, None, steering, 1.0)[0]),
+        applied(with_lora(scenes.model), None, steering, 1.0)[0],
+    )
+    assert apart(draw(one), draw(two)) < 0.1 * ONE_GREY
+    assert apart(draw(one), draw(with_lora(scenes.model))) > ONE_GREY
+    assert apart(draw(one), draw(applied(scenes.model, None, steering, 1.0)[0])) > ONE_GREY
+
+
+def test_a_mask_keeps_the_rest_of_the_image(scenes: Any, draw: Any, steering_for: Any) -> None:
+    steering, base = steering_for("unet.conv_norm_out", scale=0.5), draw(batch=2)
+    mask = torch.zeros(1, 60, 60)
+    mask[:, :, :30] = 1
+    change = (draw(applied(scenes.model, None, steering, 1.0, mask=mask)[0], batch=2) - base).abs()
+    left, right = change[:, :, :40].mean(), change[:, :, 88:].mean()  # the decoder sees some way across
+    assert left > 10 * right
+    full = draw(applied(scenes.model, None, steering, 1.0, mask=torch.ones(1, 8, 8))[0], batch=2)
+    assert apart(full, draw(applied(scenes.model, None, steering, 1.0)[0], batch=2)) < 0.1 * ONE_GREY
+
+
+def test_a_mask_reaches_every_norm(scenes: Any, draw: Any, steering_for: Any) -> None:
+    full = applied(scenes.model, None, steering_for(), 1.0, mask=torch.ones(1, 128, 128))[0]
+    none = applied(scenes.model, None, steering_for(), 1.0, mask=torch.zeros(1, 128, 128))[0]
+    assert apart(draw(full), draw(applied(scenes.model, None, steering_for(), 1.0)[0])) < 0.1 * ONE_GREY
+    assert apart(draw(none), draw()) < 0.1 * ONE_GREY
+
+
+def test_percentages_choose_the_steps(scenes: Any, draw: Any, steering_for: Any) -> None:
+    steering = steering_for()
+    early, _ = applied(scenes.model, None, steering, 1.0, end_percent=0.5)
+    late, _ = applied(scenes.model, None, steering, 1.0, start_percent=0.5)
+    always = draw(applied(scenes.model, None, steering, 1.0)[0])
+    assert apart(draw(early), always) < 0.1 * ONE_GREY
+    assert torch.equal(draw(late), draw())
+    assert apart(draw(late, steps=4), draw(steps=4)) > ONE_GREY
+    both = applied(early, None, steering, 1.0, start_percent=0.5)[0]
+    everywhere = draw(applied(scenes.model, None, steering, 1.0)[0], steps=4)
+    assert apart(draw(both, steps=4), everywhere) < 0.1 * ONE_GREY
+
+
+def test_it_acts_on_the_chosen_condition(scenes: Any, draw: Any, steering_for: Any) -> None:
+    steering, base = steering_for(), draw(cfg=3.0, batch=2)
+    both, cond, uncond = (
+        draw(applied(scenes.model, None, steering, 1.0, apply_to=branch)[0], cfg=3.0, batch=2)
+        for branch in ("both", "cond", "uncond")
+    )
+    for one, two in ((both, cond), (both, uncond), (cond, uncond), (cond, base), (uncond, base)):
+        assert apart(one, two) > ONE_GREY
+    positive, negative = (
+        applied(scenes.model, None, steering, 1.0, apply_to=b)[0] for b in ("cond", "uncond")
+    )
+    everywhere = draw(applied(scenes.model, None, steering, 1.0)[0])
+    assert apart(draw(positive), everywhere) < 0.1 * ONE_GREY
+    assert torch.equal(draw(negative), draw())  # at cfg 1 there is no negative pass
+    joined = applied(positive, None, steering, 1.0, apply_to="uncond")[0]
+    assert apart(draw(joined, cfg=3.0, batch=2), both) < 0.1 * ONE_GREY
+
+
+def test_the_text_encoder_is_steered_on_the_clip(scenes: Any, draw: Any, steering_for: Any) -> None:
+    from comfyui_lineas.tree import Tree
+    from lineas.apply import steer
+
+    steering, base = steering_for("text_encoder*norm*"), draw()
+    model, clip = applied(scenes.model, scenes.clip, steering, 1.0)
+    steered = draw(model, clip)
+    assert apart(steered, base) > ONE_GREY
+    assert torch.equal(draw(), base)
+    with steer(Tree(scenes.model, scenes.clip).components, steering, 1.0):
+        assert apart(draw(), steered) < 0.1 * ONE_GREY
+
+
+def test_gates_take_the_hook_route(scenes: Any, draw: Any) -> None:
+    width = scenes.model.model.diffusion_model.out[0].num_channels
+    numbers = torch.full((width,), 0.3)
+    gate = replace(GatedMap.identity(width), deviation=numbers, shift=numbers)
+    steering = Steering({Site("unet.conv_norm_out", 0, 1): gate})
+    model, _ = applied(scenes.model, None, steering, 1.0)
+    assert apart(draw(model), draw()) > ONE_GREY
+    with pytest.raises(ConfigError, match="depends on the activation"):
+        applied(scenes.model, None, steering, 1.0, method="weights")
+
+
+def test_float8_models_take_the_hook_route(scenes: Any, draw: Any, steering_for: Any) -> None:
+    from comfyui_lineas.scenes import scenes_model
+
+    coarse = scenes_model()
+    for module in coarse.model.diffusion_model.modules():
+        if hasattr(module, "comfy_cast_weights"):
+            module.comfy_cast_weights = True
+            for parameter in module.parameters(recurse=False):
+                parameter.data = parameter.data.to(torch.float8_e4m3fn)
+    steering = steering_for(scale=0.02)
+    model, _ = applied(coarse, None, steering, 1.0)
+    assert not model.patches and model.wrappers
+    with pytest.raises(ConfigError, match="float8"):
+        applied(coarse, None, steering, 1.0, method="weights")
+    hooked = draw(model)
+    from comfyui_lineas.tree import Tree
+    from lineas.apply import steer
+
+    with steer(Tree(coarse).components, steering, 1.0):
+        assert apart(draw(coarse), hooked) < 0.1 * ONE_GREY
+
+
+def sdxl_steering() -> Steering:
+    name = "unet.down_blocks.2.attentions.0.transformer_blocks.9.norm1"
+    maps = {Site(name): AffineMap(torch.zeros(1280), torch.ones(1280))}
+    return Steering(maps, Provenance(base_model="SDXL"))
+
+
+def test_another_model_is_refused_by_name(scenes: Any, steering_for: Any) -> None:
+    with pytest.raises(MismatchError, match=r"made for SDXL, the connected model is lineas/scenes"):
+        applied(scenes.model, None, sdxl_steering(), 1.0)
+    unnamed = Steering(sdxl_steering().maps)
+    with pytest.raises(MismatchError, match=r"made for SDXL, the connected model is lineas/scenes"):
+        applied(scenes.model, None, unnamed, 1.0)
+
+
+def test_a_family_of_stable_diffusion_is_named(scenes: Any) -> None:
+    from types import SimpleNamespace
+
+    import comfy.supported_models
+
+    from comfyui_lineas.base_models import base_model_of
+
+    config = object.__new__(comfy.supported_models.SD15)
+    model = SimpleNamespace(model=SimpleNamespace(model_config=config))
+    assert base_model_of(model) == "Stable Diffusion 1.5"
+
+
+def test_other_widths_are_refused(scenes: Any) -> None:
+    maps = {Site("unet.conv_norm_out", 0, 1): AffineMap(torch.ones(7), torch.ones(7))}
+    with pytest.raises(MismatchError, match="units in the model and 7 in the steering"):
+        applied(scenes.model, None, Steering(maps), 1.0)
+
+
+def test_a_missing_clip_is_asked_for(scenes: Any, steering_for: Any) -> None:
+    with pytest.raises(MismatchError, match="Connect the CLIP"):
+        applied(scenes.model, None, steering_for("text_encoder*norm*"), 1.0)
+
+
+def test_a_window_that_is_empty_is_refused(scenes: Any, steering_for: Any) -> None:
+    with pytest.raises(ConfigError, match="never act"):
+        applied(scenes.model, None, steering_for(), 1.0, start_percent=0.6, end_percent=0.4)
+
+
+def test_an_error_while_sampling_leaves_no_hook(scenes: Any, draw: Any, steering_for: Any) -> None:
+    model, _ = applied(scenes.model, None, steering_for(), 1.0, method="hooks")
+
+    def fail(executor: Any, *args: Any, **kwargs: Any) -> Any:
+        raise KeyboardInterrupt
+
+    model.add_wrapper("diffusion_model", fail)
+    with pytest.raises(KeyboardInterrupt):
+        draw(model)
+
+
+def test_other_weights_of_the_same_shape_are_told(
+    scenes: Any, steering_for: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    steering = steering_for()
+    other = Steering(steering.maps, replace(steering.provenance, fingerprint="1:unet=0123456789abcdef"))
+    applied(scenes.model, None, other, 1.0)
+    assert "fitted on other weights" in caplog.text

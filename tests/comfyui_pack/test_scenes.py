@@ -1,0 +1,63 @@
+"""The bundled model in ComfyUI's classes computes what it computes in diffusers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+PROMPTS = ("a red clock on a table at night", "a blue cube and a (yellow:1.0) ball on the beach", "")
+
+
+@pytest.fixture(scope="module")
+def pipe() -> Any:
+    from lineas.scenes import load_pipeline
+
+    return load_pipeline()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_images_are_those_of_diffusers(scenes: Any, draw: Callable[..., Any], pipe: Any, seed: int) -> None:
+    prompt = PROMPTS[seed].replace("(yellow:1.0)", "yellow")
+    with torch.no_grad():
+        reference = pipe(
+            prompt,
+            num_inference_steps=1,
+            guidance_scale=0,
+            generator=torch.Generator().manual_seed(seed),
+            output_type="np",
+        ).images
+    image = draw(prompt=PROMPTS[seed], seed=seed)
+    assert image.shape == (1, 128, 128, 3)
+    assert (torch.from_numpy(reference) - image).abs().max() < 0.1 / 255
+
+
+def test_text_is_encoded_as_in_diffusers(scenes: Any, pipe: Any) -> None:
+    ours = scenes.clip.encode_from_tokens(scenes.clip.tokenize(PROMPTS[0]))
+    assert torch.allclose(ours, pipe.encode_prompt(PROMPTS[0], "cpu", 1, False)[0], atol=1e-5)
+
+
+def test_images_are_encoded_as_in_diffusers(scenes: Any, pipe: Any) -> None:
+    image = torch.rand(1, 128, 128, 3, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        reference = pipe.vae.encode(image.movedim(-1, 1) * 2 - 1).latents
+    assert torch.allclose(scenes.vae.encode(image), reference, atol=1e-4)
+
+
+def test_it_is_loaded_without_diffusers(comfyui_path: Any) -> None:
+    import subprocess
+    import sys
+    from pathlib import Path
+
+    code = (
+        f"import sys; sys.path[:0] = [{str(Path(__file__).parents[2])!r}, {str(comfyui_path)!r}]\n"
+        "from comfy.cli_args import args; args.cpu = True\n"
+        "sys.modules['diffusers'] = None\n"
+        "from comfyui_lineas.scenes import load_scenes; load_scenes()\n"
+        "heavy = {'diffusers', 'open_clip', 'matplotlib', 'accelerate'} & set(sys.modules)\n"
+        "print(sorted(name for name in heavy if sys.modules[name] is not None))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip().endswith("[]"), done.stderr[-2000:]

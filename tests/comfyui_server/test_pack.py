@@ -1,0 +1,57 @@
+"""The pack as ComfyUI sees it: nodes, tooltips, help pages and templates."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from comfyui_server.conftest import WORKFLOWS, Comfy
+from comfyui_server.graph import input_specs
+from comfyui_server.server import PACK
+
+DOCS = WORKFLOWS.parent / "comfyui_lineas" / "web" / "docs"
+
+
+def lineas_nodes(comfy: Comfy) -> dict[str, dict]:
+    return {name: info for name, info in comfy.info.items() if name.startswith("Lineas")}
+
+
+def test_all_nodes_are_there_and_nothing_else_has_a_page(comfy):
+    assert sorted(lineas_nodes(comfy)) == sorted(page.stem for page in DOCS.glob("*.md"))
+
+
+def test_the_pack_imports_quickly(comfy):
+    seconds = re.search(rf"([\d.]+) seconds.*{PACK}$", comfy.server.logged(), re.MULTILINE)
+    assert seconds is not None
+    assert float(seconds[1]) < 3  # 0.3 s on an idle core; other work may share it
+
+
+def test_every_input_has_a_tooltip(comfy):
+    for node, info in lineas_nodes(comfy).items():
+        assert info["category"] == "LinEAS"
+        assert info["description"], node
+        for name, spec in input_specs(info):
+            assert spec[1].get("tooltip"), f"{node}.{name}"
+
+
+def test_the_help_page_names_every_input_and_output(comfy):
+    for node, info in lineas_nodes(comfy).items():
+        page = comfy.client.read(f"/extensions/{PACK}/docs/{node}.md").decode()
+        assert page.startswith(f"# {info['display_name']}\n"), node
+        for name in [*(name for name, _ in input_specs(info)), *info["output_name"]]:
+            assert f"| `{name}` |" in page, f"{node}: the page has no row for {name}"
+
+
+def test_the_help_page_names_no_input_that_is_gone(comfy):
+    for node, info in lineas_nodes(comfy).items():
+        rows = re.findall(r"^\| `(\w+)` \|", (DOCS / f"{node}.md").read_text(encoding="utf-8"), re.MULTILINE)
+        assert set(rows) == {name for name, _ in input_specs(info)} | set(info["output_name"]), node
+
+
+def test_the_template_browser_offers_every_workflow_with_a_picture(comfy):
+    names = sorted(path.stem for path in WORKFLOWS.glob("*.json"))
+    assert sorted(comfy.client.get("/workflow_templates")[PACK]) == names
+    for name in names:
+        flow = json.loads(comfy.client.read(f"/api/workflow_templates/{PACK}/{name}.json"))
+        assert flow["version"] == 0.4
+        assert comfy.client.read(f"/api/workflow_templates/{PACK}/{name}.jpg")[:3] == b"\xff\xd8\xff"

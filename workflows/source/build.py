@@ -1,0 +1,60 @@
+"""Write the workflows beside this folder from their description.
+
+    python workflows/source/build.py                            # asks a ComfyUI that it starts
+    python workflows/source/build.py --object-info nodes.json   # a saved answer of /object_info
+
+Run it after a change to a node's inputs. The pictures are made by docs/make_comfyui_pictures.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(Path(__file__).resolve().parent), str(FOLDER.parent / "tests")]
+
+import bundled  # noqa: E402
+import checkpoints  # noqa: E402
+from canvas import Workflow  # noqa: E402
+
+
+def built(info: dict[str, Any]) -> dict[str, str]:
+    """File name → text of every workflow."""
+    texts = {}
+    for describe in (*bundled.WORKFLOWS, *checkpoints.WORKFLOWS):
+        flow = Workflow(info)
+        describe(flow)
+        texts[f"{describe.__name__}.json"] = json.dumps(flow.json(), indent=1, ensure_ascii=False) + "\n"
+    return texts
+
+
+def asked() -> dict[str, Any]:
+    """/object_info of a ComfyUI with this pack."""
+    from comfyui_server.client import ComfyClient
+    from comfyui_server.server import installations, running
+
+    found = installations()
+    if not found:
+        sys.exit("No ComfyUI found. Set COMFYUI_PATH to its folder, or pass --object-info.")
+    with tempfile.TemporaryDirectory() as base, running(found[0], Path(base)) as server:
+        info: dict[str, Any] = ComfyClient(server.url).get("/object_info")
+        return info
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Write the workflows from their description.")
+    parser.add_argument("--object-info", type=Path, help="a saved answer of /object_info")
+    options = parser.parse_args()
+    info = json.loads(options.object_info.read_text()) if options.object_info else asked()
+    for name, text in built(info).items():
+        (FOLDER / name).write_text(text, encoding="utf-8")
+        print(FOLDER / name)
+
+
+if __name__ == "__main__":
+    main()

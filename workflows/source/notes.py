@@ -1,0 +1,52 @@
+"""What the notes in the workflows say."""
+
+TRY = """\
+Press **Run**. The small model that comes with the pack learns what *at night* means from 32 prompts \
+with it and 32 without, and takes the night out of its images.
+
+Watch the preview in *Train Steering*. Then change **strength** in *Apply Steering* and run again: \
+nothing is trained a second time.
+
+Other concepts: *at sunset*, *in the rain*, *in the snow*, *in the fog*, *pixel art*.
+"""
+
+COMPOSE = """\
+Two trainings, one after the other. **Compose** makes one steering of both; the weights say how much of \
+each. *sequence* applies the second to what the first has left, *sum* adds both changes as stacked LoRAs \
+do.
+
+The result is a steering like any other: save it, apply it, export it.
+"""
+
+MASK = """\
+The steering is trained as always. **Apply Steering** takes a mask: white is full strength, black leaves \
+the image alone, grey is in between.
+
+Instead of the two solid masks connect any MASK, such as one painted in *Load Image*.
+"""
+
+LOAD = """\
+The file in *Load Steering* comes with the pack. Your own: put those that others share into \
+`models/steering`; what you train is in `output/steering`. Press **R** to list new ones.
+
+A steering belongs to the model that it was trained on; another one is refused with the reason.
+"""
+
+EXPORT = """\
+**Export as LoRA** writes a stock LoRA file to `output/loras`. Whoever has the file needs neither this \
+pack nor anything else: any LoRA loader applies it, and its strength is the strength of the steering.
+
+The first two pictures should look alike. A LoRA file cannot hold masks, start and end, or the gated \
+map.
+"""
+
+TURBO = """\
+SDXL-Turbo draws in one step at 512 × 512 and cfg 1. One training serves both ways: the steering erases \
+the style, its **inverse** injects it.
+"""
+
+DMD2 = """\
+DMD2 draws in one step from timestep 399 at 1024 × 1024 and cfg 1. **One Step** sets the timestep and \
+the scale of the noise that the model was made for; *Train Steering* takes them over. Text encoders and \
+VAE are SDXL's.
+"""

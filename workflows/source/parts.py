@@ -1,0 +1,71 @@
+"""Pieces that several workflows share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from canvas import Node, Output, Workflow
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What the bundled model draws: prompt, no negative prompt and latent, alike for every picture."""
+
+    flow: Workflow
+    vae: Output
+    positive: Node
+    negative: Node
+    latent: Node
+    seed: int
+
+    @property
+    def nodes(self) -> list[Node]:
+        return [self.positive, self.negative, self.latent]
+
+    def sampled(self, model: Output) -> list[Node]:
+        """Sampler and decoder."""
+        sampler = self.flow.add(
+            "KSampler",
+            model=model,
+            seed=self.seed,
+            steps=1,
+            cfg=1.0,
+            sampler_name="euler",
+            scheduler="simple",
+            positive=self.positive["CONDITIONING"],
+            negative=self.negative["CONDITIONING"],
+            latent_image=self.latent["LATENT"],
+        )
+        return [sampler, self.flow.add("VAEDecode", samples=sampler["LATENT"], vae=self.vae)]
+
+    def picture(self, model: Output, heading: str) -> list[Node]:
+        """Sampler, decoder and preview: one column."""
+        column = self.sampled(model)
+        return [*column, preview(self.flow, column[-1]["IMAGE"], heading)]
+
+
+def bundled(flow: Workflow, prompt: str, batch: int = 1, seed: int = 7) -> tuple[Node, Scene]:
+    """The bundled model, and a scene of 128 × 128 pixels."""
+    model = flow.add("LineasLoadScenesModel", "The bundled model", (280, 0))
+    text = {"clip": model["clip"]}
+    return model, Scene(
+        flow,
+        model["vae"],
+        flow.add("CLIPTextEncode", "Prompt", **text, text=prompt),
+        flow.add("CLIPTextEncode", "No negative prompt", **text, text=""),
+        flow.add("EmptyLatentImage", "Size", width=128, height=128, batch_size=batch),
+        seed,
+    )
+
+
+def preview(flow: Workflow, images: Output, heading: str, size: tuple[int, int] = (300, 250)) -> Node:
+    return flow.add("PreviewImage", heading, size, images=images)
+
+
+def trained(
+    flow: Workflow, model: Output, clip: Output, vae: Output, concept: Node, file_name: str, **options: object
+) -> Node:
+    """Train Steering on the prompt sets of a concept, with a live preview."""
+    sets = {name: concept[name] for name in ("source", "target", "preserve")}
+    wires = {"model": model, "clip": clip, "vae": vae, "file_name": file_name}
+    return flow.add("LineasTrainSteering", size=(400, 1180), **wires, **sets, **options)
