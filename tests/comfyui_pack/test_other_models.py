@@ -86,7 +86,7 @@ def sdxl(comfyui: Any) -> Any:
             "image_size": 32,
             "in_channels": 4,
             "out_channels": 4,
-            "model_channels": 32,
+            "model_channels": 64,
             "num_res_blocks": [1, 1],
             "channel_mult": [1, 2],
             "transformer_depth": [0, 2],
