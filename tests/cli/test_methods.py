@@ -58,7 +58,7 @@ def test_options_of_a_method_reach_it(lineas: Any, toy: Path) -> None:
 
 
 REFUSED = {
-    "unknown method": (("--method", "lin-act"), "Did you mean 'lin-act'"),
+    "unknown method": (("--method", "lin-akt"), "Did you mean 'lin-act'"),
     "foreign option": (("--method", "caa", "--steps", 3), "has no --steps"),
     "foreign option of lineas": (("--rank", 3), "method lineas has no --rank"),
     "a method for texts": (("--method", "reft"), "language models alone"),
@@ -76,7 +76,7 @@ def test_what_does_not_fit_is_refused(
     code, _, err = lineas(*TRAIN, *words)
     assert code == 2
     assert err.startswith("lineas: error: ")
-    assert says.replace("lin-act", "lin-act") in err
+    assert says in err
     assert not list(toy.glob("*.safetensors"))
 
 
