@@ -157,8 +157,10 @@ def _note(region: TokenRegion, module: nn.Module, args: Any, kwargs: Any) -> Non
     ids = given.get("inputs_embeds") if ids is None else ids
     if not isinstance(ids, Tensor):
         return
-    cache, mask, length = given.get("past_key_values"), given.get("attention_mask"), ids.shape[1]
-    before = int(cache.get_seq_length()) if hasattr(cache, "get_seq_length") else 0
+    mask, length = given.get("attention_mask"), ids.shape[1]
+    # Releases of transformers call it past_key_values or cache.
+    cache = next((each for each in given.values() if hasattr(each, "get_seq_length")), None)
+    before = 0 if cache is None else int(cache.get_seq_length())
     is_plain = isinstance(mask, Tensor) and mask.ndim == 2 and mask.shape[1] >= length
     real = mask[:, -length:].bool() if is_plain and isinstance(mask, Tensor) else None
     region.see(Call((ids.shape[0], length), before, length, real), ids)
