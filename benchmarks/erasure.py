@@ -35,7 +35,7 @@ NOISE = 5000
 """Seed of the measured images; the trainings' noise starts at 0."""
 VARIANTS: dict[str, dict[str, Any]] = {
     "preserve": {},
-    "no preserve": {"preserve": 0.0},
+    "no preserve": {"preserve_weight": 0.0},
     "gated": {"map": "gated", "rows": "tokens:16", "sites": ["text_encoder.*norm*", "unet.*norm*"]},
 }
 """Changes against the default options, by name."""

@@ -82,7 +82,7 @@ class TrainConfig(Options):
     )
     l1: float = option(1.0, "Share of the penalty that acts on single units.", minimum=0)
     group: float = option(1.0, "Share of the penalty that acts on whole sites.", minimum=0)
-    preserve: float = option(
+    preserve_weight: float = option(
         1.0,
         "Weight of the preserve prompts; raising it keeps other images closer to what they were.",
         minimum=0,

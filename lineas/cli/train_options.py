@@ -10,8 +10,6 @@ from lineas.config import PRESETS, Options, TrainConfig
 from lineas.errors import ConfigError
 from lineas.methods.registry import METHODS, method_named
 
-# --preserve names the file of preserve prompts, as --source and --target name theirs.
-RENAMED = {"preserve": "preserve-weight"}
 PREFIX = "config_"
 # A function, in Python; here it is named.
 REWARD = " Here a text classifier of transformers and its wanted label, NAME:LABEL."
@@ -105,7 +103,7 @@ def _add(group: Any, entry: Field[Any], annotation: Any, sentence: str, default:
 
 
 def _flag(name: str) -> str:
-    return RENAMED.get(name, name.replace("_", "-"))
+    return name.replace("_", "-")
 
 
 def _owners(name: str) -> str:
