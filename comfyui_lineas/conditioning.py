@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lineas.kinds import is_norm
+
 from .names import TEXT
 
 Encoded = tuple[Tensor, dict[str, Any]]
@@ -36,7 +38,7 @@ def batched(each: Sequence[Encoded]) -> Encoded:
 class TextEncoders:
     """The text encoders of a CLIP, run on a batch of prompts so that gradients flow.
 
-    Longer prompts are cut to what a text encoder takes at once.
+    Longer prompts are cut to what a text encoder takes at once, and weights of words do not count.
     """
 
     def __init__(self, clip: Any, prompts: Sequence[str]) -> None:
@@ -56,10 +58,9 @@ class TextEncoders:
             self.root.set_clip_options({"layer": self.layer})
         self.root.set_clip_options({"execution_device": self.device})
         crosses, pooled = [], None
-        with _inputs_kept(self.root):
-            for name in sorted(self.encoders, key=list(TEXT).index):  # the large one comes last
-                cross, pooled = self.encoders[name]([self.tokens[name][index] for index in indices])[:2]
-                crosses.append(cross)
+        for name in sorted(self.encoders, key=list(TEXT).index):  # the large one comes last
+            cross, pooled = self.encoders[name]([self.tokens[name][index] for index in indices])[:2]
+            crosses.append(cross)
         shortest = min(cross.shape[1] for cross in crosses)
         return torch.cat([cross[:, :shortest] for cross in crosses], -1), {"pooled_output": pooled}
 
@@ -75,16 +76,15 @@ class TextEncoders:
 
 
 @contextmanager
-def _inputs_kept(root: nn.Module) -> Iterator[None]:
-    """Norms read copies: ComfyUI's text encoders add in place to what the norms need for their gradient."""
+def inputs_of_norms_kept(roots: Sequence[nn.Module]) -> Iterator[None]:
+    """Norms below these modules read copies of what is added to in place before the backward pass."""
 
     def copied(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        return (args[0].clone(), *args[1:])
+        return (args[0].clone(), *args[1:]) if torch.is_grad_enabled() else args
 
     with ExitStack() as stack:
-        for module in root.modules():
-            if isinstance(module, nn.LayerNorm) and torch.is_grad_enabled():
-                stack.callback(module.register_forward_pre_hook(copied).remove)
+        for module in {module for root in roots for module in root.modules() if is_norm(module)}:
+            stack.callback(module.register_forward_pre_hook(copied).remove)
         yield
 
 

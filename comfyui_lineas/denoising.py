@@ -21,7 +21,8 @@ class Denoiser:
 
     def __init__(self, patcher: Any, sigma: Tensor, width: int, height: int) -> None:
         self.patcher, self.model = patcher, patcher.model
-        self.sigma = sigma.detach().clone().to(patcher.load_device)
+        with torch.inference_mode(False):
+            self.sigma = sigma.detach().clone().to(patcher.load_device)
         self.width, self.height = width, height
         latents = self.model.latent_format
         ratio = getattr(latents, "spacial_downscale_ratio", 8)

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+import comfy.model_management as memory
 from lineas.capture import Recorder
 from lineas.steering import Site, Steering
 
@@ -30,6 +31,8 @@ class Preview:
         if self.vae is not None:
             try:
                 return self._drawn(steering)
+            except memory.InterruptProcessingException:
+                raise
             except Exception as error:  # a preview must never end a training
                 logging.warning("LinEAS: the preview shows the cost from now on (%s).", error)
                 self.vae = None

@@ -2,35 +2,73 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from fnmatch import fnmatchcase
 from typing import Any
 
 from torch import Tensor, nn
 
+from lineas.capture import Transform
 from lineas.errors import MismatchError, SiteError
 from lineas.kinds import is_norm
-from lineas.problem import Group, Problem, recomputed
+from lineas.pooling import Pooling
+from lineas.problem import Group, Problem, Rows, recomputed
 from lineas.prompts.files import hash_prompts
 from lineas.sites import find_sites, named_modules
 from lineas.steering import Provenance, Site
 
 from .base_models import base_model_of
-from .conditioning import TextEncoders, batched, encode
+from .conditioning import Encoded, TextEncoders, batched, encode, inputs_of_norms_kept
 from .denoising import Denoiser
 from .names import OTHER, UNET
 from .tree import Tree
+
+# The last layers of attentions and feed-forwards, by the names they have in diffusion transformers.
+_OUTPUTS = tuple(
+    f"{OTHER}.{end}"
+    for end in ("*attn*.proj", "*attn*.out_proj", "*attn*to_out.0", "*mlp.2", "*ff.net.2", "*single*.linear2")
+)
+
+
+class Target:
+    """What of a MODEL and its CLIP is steered, and the prompts as the image model takes them.
+
+    Made before models are loaded for training, as encoding loads the CLIP by itself. prompts: source, target
+    and preserve. patterns: of canonical module names. Prompts are encoded once, unless a text encoder holds
+    sites. Raises `SiteError` for patterns that find nothing.
+    """
+
+    def __init__(
+        self, model: Any, clip: Any, prompts: Mapping[Group, list[str]], patterns: Sequence[str]
+    ) -> None:
+        self.prompts, tree = dict(prompts), Tree(model, clip)
+        self.components = tree.components
+        self.sites = chosen_sites(self.components, patterns)
+        self.text_sites = {site for site in self.sites if tree.places[site.name].is_text}
+        make: Callable[..., Any] = TextEncoders if self.text_sites else encode
+        # ComfyUI's UNet gives new tensors; its text encoders and transformers add to the old ones.
+        self.adding_in_place = [] if UNET in self.components else [model.model.diffusion_model]
+        self.adding_in_place += [clip.cond_stage_model] if self.text_sites else []
+        self._held = {group: make(clip, texts) for group, texts in self.prompts.items() if texts}
+
+    def conditions(self, group: Group, indices: Sequence[int]) -> Encoded:
+        """The conditions of these prompts."""
+        held = self._held[group]
+        return held(indices) if self.text_sites else batched([held[index] for index in indices])
+
+    def real(self, site: Site, group: Group, indices: Sequence[int]) -> Tensor | None:
+        """[b, s] True at the prompts' tokens with start and end, for sites in text encoders; else None."""
+        if site not in self.text_sites:
+            return None
+        return self._held[group].real(site.name.partition(".")[0], indices)
 
 
 class ComfyProblem(Problem):
     """One denoising step of a MODEL on prompts to steer from and to.
 
-    denoiser: of a loaded MODEL. clip: its CLIP. prompts: source, target and preserve. patterns: of canonical
-    module names. seed: prompt i of every group starts from the noise of seed + i. settings: for the
-    provenance.
-
-    Prompts are encoded once, unless a text encoder holds sites. Raises `PromptError` and `SiteError` for what
-    cannot be used.
+    denoiser: of a loaded MODEL. target: what of it is steered, on which prompts. seed: prompt i of every
+    group starts from the noise of seed + i. settings: for the provenance.
     """
 
     default_sites = "unet.*norm*"
@@ -38,28 +76,20 @@ class ComfyProblem(Problem):
     def __init__(
         self,
         denoiser: Denoiser,
-        clip: Any,
-        prompts: Mapping[Group, list[str]],
-        patterns: Sequence[str],
+        target: Target,
         *,
         seed: int = 0,
         settings: Mapping[str, str | int | float | bool] | None = None,
     ) -> None:
-        self.denoiser, self.seed, self._settings = denoiser, seed, dict(settings or {})
-        self.tree = Tree(denoiser.patcher, clip)
-        components = self.tree.components
+        self.denoiser, self.target, self.seed = denoiser, target, seed
+        self._settings = dict(settings or {})
         super().__init__(
-            components,
-            chosen_sites(components, patterns),
-            {group: len(texts) for group, texts in prompts.items()},
+            target.components,
+            target.sites,
+            {group: len(texts) for group, texts in target.prompts.items()},
             base_model=base_model_of(denoiser.patcher),
-            prompts_hash=hash_prompts(*prompts.values()),
+            prompts_hash=hash_prompts(*target.prompts.values()),
         )
-        self.steers_text = any(self.tree.places[site.name].is_text for site in self.sites)
-        make = TextEncoders if self.steers_text else encode
-        self._prompts: dict[Group, Any] = {
-            group: make(clip, texts) for group, texts in prompts.items() if texts
-        }
 
     def run(self, group: Group, indices: Sequence[int]) -> None:
         """Denoise these prompts, each from its own noise."""
@@ -67,15 +97,12 @@ class ComfyProblem(Problem):
 
     def draw(self, group: Group, indices: Sequence[int]) -> Tensor:
         """[b, c, h, w] the latents of these prompts."""
-        held = self._prompts[group]
-        conditions = held(indices) if self.steers_text else batched([held[index] for index in indices])
-        return self.denoiser(conditions, [self.seed + index for index in indices])
+        seeds = [self.seed + index for index in indices]
+        return self.denoiser(self.target.conditions(group, indices), seeds)
 
     def mask(self, site: Site, group: Group, indices: Sequence[int]) -> Tensor | None:
         """[b, s] True at the prompts' tokens with start and end, for sites in text encoders; else None."""
-        if not self.tree.places[site.name].is_text:
-            return None
-        return self._prompts[group].real(site.name.partition(".")[0], indices)
+        return self.target.real(site, group, indices)
 
     @contextmanager
     def checkpointing(self) -> Iterator[None]:
@@ -85,6 +112,21 @@ class ComfyProblem(Problem):
                 stack.enter_context(recomputed(block))
             yield
 
+    @contextmanager
+    def recording(
+        self,
+        group: Group,
+        indices: Sequence[int],
+        transform: Transform | None = None,
+        pooling: Pooling | None = None,
+    ) -> Iterator[Rows]:
+        """Rows as ever, with what norms read kept for the backward pass; it may run blocks again."""
+        with (
+            inputs_of_norms_kept(self.target.adding_in_place),
+            super().recording(group, indices, transform, pooling) as rows,
+        ):
+            yield rows
+
     def provenance(self, method: str, **settings: str | int | float | bool) -> Provenance:
         """Where a steering comes from, with how the model was run."""
         made = super().provenance(method, **settings, **self._settings)
@@ -93,25 +135,34 @@ class ComfyProblem(Problem):
 
 
 def chosen_sites(components: Mapping[str, nn.Module], patterns: Sequence[str]) -> list[Site]:
-    """Sites that match patterns of canonical names; under patterns for all norms only norms with weights.
+    """Sites that match patterns of canonical names; of patterns for norms only the norms with weights.
 
-    Patterns for the UNet also stand for an image model of another family. Raises `SiteError` when nothing is
-    found.
+    Patterns for the UNet stand for an image model of another family too. Where such a model has no norms with
+    weights, the outputs of its attentions and feed-forwards take their place. Raises `SiteError` when nothing
+    is found.
     """
     if UNET not in components:
         patterns = [f"{OTHER}.{p.partition('.')[2]}" if p.startswith(f"{UNET}.") else p for p in patterns]
     table = named_modules(components)
     found = find_sites(components, list(patterns))
-    if any(pattern.endswith("norm*") for pattern in patterns):
-        found = [
-            s for s in found if is_norm(table[s.name]) and table[s.name]._parameters.get("weight") is not None
-        ]
-    if not found:
-        raise SiteError(
-            f"No norm with weights matches {', '.join(patterns)}. Choose own pattern and name layers, "
-            f"such as {next((n for n, m in table.items() if isinstance(m, nn.Linear)), '*')}."
-        )
-    return found
+    if not any(pattern.endswith("norm*") for pattern in patterns):
+        return found
+    norms = [site for site in found if _is_affine_norm(table[site.name])]
+    outputs = [p for p in _OUTPUTS if OTHER in components and any(fnmatchcase(name, p) for name in table)]
+    if norms or not outputs:
+        return norms or _no_norms(patterns, table)
+    return find_sites(components, outputs)
+
+
+def _is_affine_norm(module: nn.Module) -> bool:
+    return is_norm(module) and module._parameters.get("weight") is not None
+
+
+def _no_norms(patterns: Sequence[str], table: Mapping[str, nn.Module]) -> list[Site]:
+    raise SiteError(
+        f"No norm with weights matches {', '.join(patterns)}. Choose own pattern and name layers, "
+        f"such as {next((n for n, m in table.items() if isinstance(m, nn.Linear)), '*')}."
+    )
 
 
 def image_blocks(model: nn.Module) -> list[nn.Module]:

@@ -26,8 +26,8 @@ def load_scenes() -> tuple[Any, Any, Any]:
     return model, clip, build_vae(*_part("vae", "diffusion_pytorch_model"))
 
 
-def scenes_model() -> Any:
-    """MODEL of the bundled model."""
+def scenes_model(**_: Any) -> Any:
+    """MODEL of the bundled model; newer releases ask for a plain one by options."""
     model = build_unet(*_part("unet", "diffusion_pytorch_model"))
     model.model.model_config.lineas_base_model = BASE_MODEL
     return model

@@ -26,9 +26,10 @@ from .files import FOLDER, new_path, plain_name
 from .notices import warnings_in_log
 from .one_step import prepared
 from .preview import Preview
-from .problem import ComfyProblem, check_clip
+from .problem import ComfyProblem, Target, check_clip
 from .report import training_picture, training_text
 from .request import TrainRequest
+from .rotary import differentiable_kernels
 from .views import image_of
 from .weights import load_whole, ordinary_weights, training_clone
 
@@ -67,21 +68,17 @@ def train(model: Any, clip: Any, vae: Any, request: TrainRequest) -> TrainResult
     checkpoint = new_path(FOLDER, name).with_name(f"{Path(name).name}{CHECKPOINT}")
     patcher, sigmas = prepared(training_clone(model), request.one_step, request.timestep)
     width, height = (side or native_size(model) for side in (request.width, request.height))
-    with _loaded(patcher, clip, vae), warnings_in_log():
-        problem = ComfyProblem(
-            Denoiser(patcher, sigmas[:1], width, height),
-            clip,
-            prompts,
-            patterns,
-            seed=request.seed,
-            settings={
-                "one_step": request.one_step,
-                "sigma": round(float(sigmas[0]), 6),
-                "width": width,
-                "height": height,
-                "noise_seed": request.seed,
-            },
-        )
+    target = Target(patcher, clip, prompts, patterns)
+    settings = {
+        "one_step": request.one_step,
+        "sigma": round(float(sigmas[0]), 6),
+        "width": width,
+        "height": height,
+        "noise_seed": request.seed,
+    }
+    with _loaded(patcher, clip if target.text_sites else None, vae), warnings_in_log():
+        denoiser = Denoiser(patcher, sigmas[:1], width, height)
+        problem = ComfyProblem(denoiser, target, seed=request.seed, settings=settings)
         run = Run(Trainer(problem, config))
         _resume(run, checkpoint, request)
         preview = Preview(problem, vae)
@@ -102,12 +99,15 @@ def train(model: Any, clip: Any, vae: Any, request: TrainRequest) -> TrainResult
 
 @contextmanager
 def _loaded(patcher: Any, clip: Any, vae: Any) -> Iterator[None]:
-    """Models in memory as a whole, with weights for gradients; as before when the block ends."""
-    clip_patcher = clip.patcher
-    load_whole([patcher, clip_patcher, *([vae.patcher] if vae is not None else [])])
+    """Models in memory as a whole, with weights for gradients; as before when the block ends.
+
+    clip, vae: None where they are not needed.
+    """
+    trained = [patcher] + ([clip.patcher] if clip is not None else [])
+    load_whole(trained + ([vae.patcher] if vae is not None else []))
     patcher.pre_run()
     try:
-        with ordinary_weights([patcher.model, clip_patcher.model]):
+        with ordinary_weights([each.model for each in trained]), differentiable_kernels():
             yield
     finally:
         patcher.cleanup()

@@ -38,6 +38,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 )
 HEAVY = {"diffusers", "transformers", "open_clip", "comfy", "matplotlib", "accelerate", "torchvision"}
 COMES_WITH_COMFYUI = {"comfy", "transformers", "torchvision"}
+# What the node pack may use above the core: the bundled model, the prompt bank, and labels drawn with Pillow.
+FOR_THE_PACK = ("scenes*", "prompts*", "evaluation.grid", "evaluation.lettering")
 FACE = len(LAYERS) - 1
 
 
@@ -98,17 +100,27 @@ def test_the_core_knows_no_model_library(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", python_files("comfyui_lineas"), ids=dotted)
-def test_the_node_pack_uses_the_core_and_the_scenes_model_alone(path: Path) -> None:
+def test_the_node_pack_uses_the_core_and_few_things_above_it(path: Path) -> None:
     for name in imports(path):
         if name.startswith("lineas."):
-            target = layer(name)
-            allowed = name.startswith("lineas.scenes") or (target is not None and target <= 2)
-            assert allowed, f"{dotted(path)} imports {name}"
+            target, short = layer(name), name.removeprefix("lineas.")
+            allowed = any(fnmatchcase(short, pattern) for pattern in FOR_THE_PACK)
+            assert allowed or (target is not None and target <= 2), f"{dotted(path)} imports {name}"
         assert name.split(".")[0] not in HEAVY - COMES_WITH_COMFYUI, f"{dotted(path)} imports {name}"
 
 
-def test_importing_the_library_imports_no_optional_package() -> None:
-    code = f"import sys, lineas; print(sorted(set({sorted(HEAVY)!r}) & set(sys.modules)))"
+# The node pack imports these without the models of the library's extras.
+FOR_THE_PACK_TOO = [
+    "lineas.evaluation.grid",
+    "lineas.prompts",
+    "lineas.scenes.bundled",
+    "lineas.scenes.naming",
+]
+
+
+@pytest.mark.parametrize("module", ["lineas", *FOR_THE_PACK_TOO])
+def test_importing_imports_no_optional_package(module: str) -> None:
+    code = f"import sys, {module}; print(sorted(set({sorted(HEAVY)!r}) & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

@@ -50,7 +50,7 @@ class OneStep(io.ComfyNode):
                     "setting",
                     options=list(SETTINGS),
                     default=next(iter(SETTINGS)),
-                    tooltip="; ".join(f"{name}: {each.help}" for name, each in SETTINGS.items()),
+                    tooltip=" ".join(f"{name}: {each.help}." for name, each in SETTINGS.items()),
                 ),
                 io.Int.Input(
                     "timestep",

@@ -47,11 +47,11 @@ import torch, comfy.sd, folder_paths
 from comfy_api.v0_0_2 import io
 {LOAD}
 before = set(sys.modules)
-start = time.perf_counter()
+start = time.process_time()
 module = load()
 nodes = asyncio.run(asyncio.run(module.comfy_entrypoint()).get_node_list())
 schemas = [node.GET_SCHEMA() for node in nodes]
-seconds = time.perf_counter() - start
+seconds = time.process_time() - start
 def undescribed(schema):
     return [f"{{schema.node_id}}.{{i.id}}" for i in schema.inputs if not i.tooltip]
 import lineas

@@ -1,0 +1,1 @@
+"""A stand-in that records what node schemas say, where no ComfyUI is."""
