@@ -119,11 +119,11 @@ def _environment(comfyui: Path, base: Path) -> dict[str, str]:
 
 @contextmanager
 def _ended_by_terminate() -> Iterator[None]:
-    """SIGTERM ends this process as an exception does, so that the server does not outlive it."""
+    """SIGTERM ends this process as Ctrl-C does, so that the server does not outlive it."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     finally:
