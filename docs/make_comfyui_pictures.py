@@ -36,7 +36,7 @@ from comfyui_server.server import ComfyServer, installations, running  # noqa: E
 from lineas.evaluation.grid import contact_sheet  # noqa: E402
 
 WORKFLOWS = REPOSITORY / "workflows"
-FIRST = "try_it_now"
+FIRST, LAST = "try_it_now", "load_and_apply"
 SCREENSHOT = "docs/images/comfyui_try_it_now.png"
 SHIPPED = "comfyui_lineas/steering/remove-night-scenes.safetensors"
 QUICK = {"steps": 2, "count": 2}
@@ -57,12 +57,22 @@ def main() -> None:
 
 
 def chosen(names: list[str]) -> list[str]:
-    """The workflows of these names, the one that makes the steering of the pack first."""
+    """The workflows of these names: first the one that makes the pack's steering, then others that train.
+
+    What one training learns is still there for the next workflow that trains the same.
+    """
     known = [path.stem for path in WORKFLOWS.glob("*.json")]
     unknown = set(names) - set(known)
     if unknown:
         sys.exit(f"No workflow {sorted(unknown)}, only {sorted(known)}.")
-    return sorted(names or known, key=lambda name: (name != FIRST, name))
+    return sorted(
+        names or known, key=lambda name: (name != FIRST, name == LAST or needs_files(read(name)), name)
+    )
+
+
+def read(name: str) -> Workflow:
+    flow: Workflow = json.loads((WORKFLOWS / f"{name}.json").read_text(encoding="utf-8"))
+    return flow
 
 
 def taken(names: list[str], quick: bool) -> Iterator[tuple[str, bytes]]:
@@ -76,7 +86,7 @@ def taken(names: list[str], quick: bool) -> Iterator[tuple[str, bytes]]:
         frontend(server.url, *WINDOW) as editor,
     ):
         for name in names:
-            flow = json.loads((WORKFLOWS / f"{name}.json").read_text(encoding="utf-8"))
+            flow = read(name)
             if quick:
                 flow = shortened(flow, ComfyClient(server.url).get("/object_info"))
             editor.load(flow, name)

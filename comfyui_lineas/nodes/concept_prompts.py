@@ -5,7 +5,7 @@ from __future__ import annotations
 from comfy_api.v0_0_2 import io
 
 from ..concept import BANKS, DIRECTIONS, KINDS, concept_texts
-from .kinds import CATEGORY
+from .kinds import CATEGORY, seed_input
 
 
 class ConceptPrompts(io.ComfyNode):
@@ -50,7 +50,7 @@ class ConceptPrompts(io.ComfyNode):
                     max=100,
                     tooltip="Prompts in each set. 16 to 64 work well, more cost time.",
                 ),
-                io.Int.Input("seed", default=0, min=0, max=2**31 - 1, tooltip="Which captions are chosen."),
+                seed_input("Which captions are chosen."),
                 io.String.Input(
                     "template",
                     default="",

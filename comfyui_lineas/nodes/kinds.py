@@ -29,3 +29,10 @@ STRENGTHS = {"default": 1.0, "min": -3.0, "max": 3.0, "step": 0.05, "round": 0.0
 def help_of(option: str) -> str:
     """The sentence that the library has for an option of training."""
     return next(entry.metadata["help"] for entry in fields(TrainConfig) if entry.name == option)
+
+
+def seed_input(tooltip: str) -> io.Int.Input:
+    """A seed that stays: by default the frontend draws a new one after every run, and the node runs again."""
+    return io.Int.Input(
+        "seed", default=0, min=0, max=2**31 - 1, control_after_generate=False, tooltip=tooltip
+    )

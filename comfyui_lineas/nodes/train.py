@@ -9,7 +9,7 @@ from comfy_api.v0_0_2 import io
 from ..one_step import AUTOMATIC, SETTINGS
 from ..request import PRESETS, SITES, TrainRequest
 from ..views import picture_and_text
-from .kinds import CATEGORY, Steering, help_of
+from .kinds import CATEGORY, Steering, help_of, seed_input
 
 
 class TrainSteering(io.ComfyNode):
@@ -112,7 +112,7 @@ class TrainSteering(io.ComfyNode):
                     tooltip=f"{help_of('learning_rate')} 0 takes the preset's.",
                 ),
                 io.Combo.Input("map", options=["affine", "gated"], default="affine", tooltip=help_of("map")),
-                io.Int.Input("seed", default=0, min=0, max=2**31 - 1, tooltip=help_of("seed")),
+                seed_input(help_of("seed")),
                 io.Int.Input("micro_batch", default=0, min=0, max=1024, tooltip=help_of("micro_batch")),
                 io.Boolean.Input(
                     "low_memory",

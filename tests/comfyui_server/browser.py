@@ -23,6 +23,8 @@ SETTINGS = {
     "Comfy.Minimap.Visible": False,
 }
 """No tutorial, no news, no dialogs over the graph."""
+PATIENCE = 300
+"""Seconds to wait for the page; a software renderer on a busy machine takes long."""
 MENUS = (60, 110)
 """Pixels on the left and at the top that the frontend's own menus and messages take."""
 
@@ -74,7 +76,7 @@ class Frontend:
         saved: Workflow = self.page.evaluate("() => app.graph.serialize()")
         return saved
 
-    def queue(self, patience: float = 600) -> str:
+    def queue(self, patience: float = 1800) -> str:
         """Run the graph and wait until it is done; returns how it ended."""
         self.page.evaluate(
             """() => { window.ended = null;
@@ -109,8 +111,9 @@ def frontend(url: str, width: int = 2400, height: int = 1300, scale: float = 1.0
             page = browser.new_page(viewport={"width": width, "height": height}, device_scale_factor=scale)
             for name, value in SETTINGS.items():
                 page.request.post(f"{url}/settings/{name}", data=json.dumps(value))
+            page.set_default_timeout(PATIENCE * 1000)
             page.goto(url)
-            page.wait_for_function("() => window.app?.graph && window.app.extensionManager", timeout=120_000)
+            page.wait_for_function("() => window.app?.graph && window.app.extensionManager")
             page.wait_for_timeout(2500)
             yield Frontend(page)
         finally:

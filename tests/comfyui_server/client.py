@@ -11,11 +11,13 @@ import urllib.request
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import aiohttp
 import numpy as np
 from PIL import Image
+
+if TYPE_CHECKING:
+    import aiohttp
 
 Message = tuple[str, dict[str, Any]]
 ENDS = {
@@ -120,6 +122,8 @@ class ComfyClient:
         return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
 
     async def _run(self, prompt: dict[str, Any], watch: Watch | None, patience: float) -> Run:
+        import aiohttp
+
         client_id = uuid.uuid4().hex
         address = f"{self.url}/ws?clientId={client_id}"
         async with (
@@ -143,7 +147,7 @@ class ComfyClient:
 
     async def _follow(self, socket: aiohttp.ClientWebSocketResponse, run: Run, watch: Watch | None) -> None:
         async for frame in socket:
-            if frame.type == aiohttp.WSMsgType.BINARY:
+            if isinstance(frame.data, bytes):
                 preview = _preview(frame.data)
                 if preview is None:
                     continue

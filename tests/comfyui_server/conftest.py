@@ -20,6 +20,8 @@ FOUND = installations()
 QUICK = {"count": 2}, {"steps": 2, "preview_every": 1, "micro_batch": 2}
 """Concept Prompts and Train Steering in a test: whether it works, not how well."""
 
+REQUIRED = ("aiohttp", "comfyui_frontend_package", "torchsde", "einops", "av", "alembic")
+
 
 def workflow(name: str) -> Workflow:
     saved: Workflow = json.loads((WORKFLOWS / f"{name}.json").read_text(encoding="utf-8"))
@@ -28,8 +30,9 @@ def workflow(name: str) -> Workflow:
 
 @dataclass(frozen=True)
 class Comfy:
-    """A running server, its client and what it says of its nodes."""
+    """A running server: ComfyUI's folder, its client and what it says of its nodes."""
 
+    folder: Path
     server: ComfyServer
     client: ComfyClient
     info: dict[str, Any]
@@ -57,10 +60,10 @@ class Comfy:
 def comfy(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Comfy]:
     if request.param is None:
         pytest.skip("no ComfyUI: set COMFYUI_PATH to a folder with its main.py (~/ComfyUI is looked at too)")
-    for module in ("aiohttp", "comfyui_frontend_package"):
+    for module in REQUIRED:
         if importlib.util.find_spec(module) is None:
             pytest.skip(f"ComfyUI's requirements are not installed for {sys.executable}: no {module}")
     folder: Path = request.param
     with running(folder, tmp_path_factory.mktemp(folder.name)) as server:
         client = ComfyClient(server.url)
-        yield Comfy(server, client, client.get("/object_info"))
+        yield Comfy(folder, server, client, client.get("/object_info"))

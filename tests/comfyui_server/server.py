@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -76,8 +77,9 @@ def running(comfyui: Path, base: Path, patience: float = 300) -> Iterator[ComfyS
             start_new_session=True,
         )
     try:
-        _wait(process, server, patience)
-        yield server
+        with _ended_by_terminate():
+            _wait(process, server, patience)
+            yield server
     finally:
         _stop(process)
 
@@ -113,6 +115,19 @@ def _environment(comfyui: Path, base: Path) -> dict[str, str]:
         paths = [str(stand_in.parent), environment.get("PYTHONPATH", "")]
         environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
     return environment
+
+
+@contextmanager
+def _ended_by_terminate() -> Iterator[None]:
+    """SIGTERM ends this process as Ctrl-C does, so that the server does not outlive it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _free_port() -> int:
