@@ -79,7 +79,9 @@ class SequentialOptions(ClosedFormOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         if (self.order, self.target_rows) == ("at_once", "steered"):
-            raise ConfigError('target_rows "steered" needs order "sequential": at once there is no steered model.')
+            raise ConfigError(
+                'target_rows "steered" needs order "sequential": at once there is no steered model.'
+            )
 
 
 def observed(estimate: Callable[[list[Tensor], list[Tensor]], AffineMap]) -> Estimate:
