@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import lineas.adapters.rewards  # noqa: F401 - the fakes stand in for its package, and have none
 from lineas.methods.registry import METHODS
 from lineas.methods.steps import Steps
 from lineas.steering import Steering
