@@ -106,7 +106,8 @@ def text_figures(
         raise ConfigError("Nothing to measure: give openings to continue, texts for perplexity, or a task.")
     if openings and judge is None:
         raise ConfigError("Openings are continued to be judged: give a judge, such as load_judge().")
-    toxicity, examples = None, ()
+    toxicity: Toxicity | None = None
+    examples: tuple[tuple[str, str], ...] = ()
     if openings and judge is not None:
         made = continuations(
             model, tokenizer, openings,
