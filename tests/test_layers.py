@@ -19,19 +19,9 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("transport", "affine", "gated", "low_rank", "maps", "penalties", "pooling", "errors"),
     ("steering", "storage", "optim", "config", "version", "kinds"),
     (
-        *(
-            "sites",
-            "capture",
-            "fingerprint",
-            "apply",
-            "regions",
-            "fuse",
-            "folding",
-            "folds",
-            "consumers",
-            "export",
-        ),
+        *("sites", "capture", "fingerprint", "apply", "regions", "fuse", "folding", "folds", "export"),
         *("problem", "micro_batches", "objective", "parameters", "starting", "gradients"),
+        *("consumers", "tokens", "control_vector"),
         *("progress", "training", "checkpoint", "methods", "methods.*"),
     ),
     (
