@@ -20,8 +20,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("steering", "storage", "optim", "config", "version", "kinds"),
     (
         *("sites", "capture", "fingerprint", "apply", "regions", "fuse", "folding", "folds", "consumers"),
-        *("export", "problem", "text_problem", "micro_batches", "objective", "parameters", "starting"),
-        "gradients",
+        *("export", "control_vector", "tokens", "problem", "text_problem", "micro_batches", "objective"),
+        *("parameters", "starting", "gradients"),
         *("progress", "training", "checkpoint", "methods", "methods.*"),
     ),
     (
