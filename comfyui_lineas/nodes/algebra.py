@@ -33,7 +33,7 @@ class InvertSteering(io.ComfyNode):
                     "to 1 / this scale.",
                 ),
             ],
-            outputs=[Steering.Output("steering", display_name="steering")],
+            outputs=[Steering.Output(display_name="steering")],
         )
 
     @classmethod
@@ -58,7 +58,7 @@ class ComposeSteerings(io.ComfyNode):
                 ),
                 *[entry for number in range(1, MOST + 1) for entry in _pair(number)],
             ],
-            outputs=[Steering.Output("steering", display_name="steering")],
+            outputs=[Steering.Output(display_name="steering")],
         )
 
     @classmethod
@@ -90,7 +90,7 @@ class RestrictSteering(io.ComfyNode):
                     "commas. Empty: all.",
                 ),
             ],
-            outputs=[Steering.Output("steering", display_name="steering")],
+            outputs=[Steering.Output(display_name="steering")],
         )
 
     @classmethod

@@ -64,8 +64,8 @@ class ApplySteering(io.ComfyNode):
                 io.Mask.Input("mask", optional=True, tooltip="Act only there; white is full strength."),
             ],
             outputs=[
-                io.Model.Output("model", display_name="model"),
-                io.Clip.Output("clip", display_name="clip", tooltip="Steered too, where one is connected."),
+                io.Model.Output(display_name="model"),
+                io.Clip.Output(display_name="clip", tooltip="Steered too, where one is connected."),
             ],
         )
 

@@ -60,10 +60,10 @@ class ConceptPrompts(io.ComfyNode):
                 ),
             ],
             outputs=[
-                io.String.Output("source", display_name="source", tooltip="Prompts to steer away from."),
-                io.String.Output("target", display_name="target", tooltip="Prompts to steer towards."),
-                io.String.Output("preserve", display_name="preserve", tooltip="Prompts that are to stay."),
-                io.String.Output("name", display_name="name", tooltip="A file name, such as remove-night."),
+                io.String.Output(display_name="source", tooltip="Prompts to steer away from."),
+                io.String.Output(display_name="target", tooltip="Prompts to steer towards."),
+                io.String.Output(display_name="preserve", tooltip="Prompts that are to stay."),
+                io.String.Output(display_name="name", tooltip="A file name, such as remove-night."),
             ],
         )
 

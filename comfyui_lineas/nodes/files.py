@@ -25,7 +25,7 @@ class LoadSteering(io.ComfyNode):
                     tooltip="Files in models/steering and output/steering. Press R to list new ones.",
                 )
             ],
-            outputs=[Steering.Output("steering", display_name="steering")],
+            outputs=[Steering.Output(display_name="steering")],
         )
 
     @classmethod
@@ -60,7 +60,7 @@ class SaveSteering(io.ComfyNode):
                     tooltip="float32: exact. float16: half the size, rounded to three digits.",
                 ),
             ],
-            outputs=[io.String.Output("path", display_name="path", tooltip="Where the file is.")],
+            outputs=[io.String.Output(display_name="path", tooltip="Where the file is.")],
         )
 
     @classmethod
@@ -112,9 +112,7 @@ class ExportLora(io.ComfyNode):
                 ),
             ],
             outputs=[
-                FileName.Output(
-                    "lora_name", display_name="lora_name", tooltip="Link it to the LoRA loader's lora_name."
-                )
+                FileName.Output(display_name="lora_name", tooltip="Link it to the LoRA loader's lora_name.")
             ],
         )
 

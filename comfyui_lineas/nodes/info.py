@@ -21,8 +21,8 @@ class SteeringInfo(io.ComfyNode):
             is_output_node=True,
             inputs=[Steering.Input("steering", tooltip="The steering to look at.")],
             outputs=[
-                io.Image.Output("picture", display_name="picture"),
-                io.String.Output("text", display_name="text"),
+                io.Image.Output(display_name="picture"),
+                io.String.Output(display_name="text"),
             ],
         )
 

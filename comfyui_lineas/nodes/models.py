@@ -21,9 +21,9 @@ class LoadScenesModel(io.ComfyNode):
             "the sampler euler. Everything can be tried on it without a download.",
             inputs=[],
             outputs=[
-                io.Model.Output("model", display_name="model"),
-                io.Clip.Output("clip", display_name="clip"),
-                io.Vae.Output("vae", display_name="vae"),
+                io.Model.Output(display_name="model"),
+                io.Clip.Output(display_name="clip"),
+                io.Vae.Output(display_name="vae"),
             ],
         )
 
@@ -61,8 +61,8 @@ class OneStep(io.ComfyNode):
                 ),
             ],
             outputs=[
-                io.Model.Output("model", display_name="model"),
-                io.Sigmas.Output("sigmas", display_name="sigmas"),
+                io.Model.Output(display_name="model"),
+                io.Sigmas.Output(display_name="sigmas"),
             ],
         )
 

@@ -32,9 +32,9 @@ class StrengthSweep(io.ComfyNode):
                 ),
             ],
             outputs=[
-                io.Model.Output("model", display_name="model", is_output_list=True),
-                io.Clip.Output("clip", display_name="clip", is_output_list=True),
-                io.Float.Output("strength", display_name="strength", is_output_list=True),
+                io.Model.Output(display_name="model", is_output_list=True),
+                io.Clip.Output(display_name="clip", is_output_list=True),
+                io.Float.Output(display_name="strength", is_output_list=True),
             ],
         )
 
@@ -69,7 +69,7 @@ class SweepGrid(io.ComfyNode):
                     tooltip="One text per image of the batch, one per line, such as the prompts.",
                 ),
             ],
-            outputs=[io.Image.Output("sheet", display_name="sheet")],
+            outputs=[io.Image.Output(display_name="sheet")],
         )
 
     @classmethod

@@ -141,11 +141,11 @@ class TrainSteering(io.ComfyNode):
                 io.Vae.Input("vae", optional=True, tooltip="For the live preview picture."),
             ],
             outputs=[
-                Steering.Output("steering", display_name="steering"),
+                Steering.Output(display_name="steering"),
                 io.Image.Output(
-                    "report", display_name="report", tooltip="Cost over steps, and where the steering acts."
+                    display_name="report", tooltip="Cost over steps, and where the steering acts."
                 ),
-                io.String.Output("summary", display_name="summary", tooltip="The figures as text."),
+                io.String.Output(display_name="summary", tooltip="The figures as text."),
             ],
         )
 

@@ -62,6 +62,13 @@ def test_inputs_are_those_that_execute_takes(nodes: dict[str, Any]) -> None:
         assert node["takes_any"] or set(ids) == set(node["taken"]), name
 
 
+def test_outputs_take_no_id_of_an_input(nodes: dict[str, Any]) -> None:
+    for name, node in nodes.items():
+        inputs = {each["id"] for each in node["inputs"]}
+        assert not inputs & {each["id"] for each in node["outputs"]}, name  # ComfyUI 0.3 refuses the node
+        assert all(each["display_name"] for each in node["outputs"])
+
+
 def test_numbers_have_a_range_around_their_default(nodes: dict[str, Any]) -> None:
     numbers = [i for node in nodes.values() for i in node["inputs"] if i["kind"] in ("Int", "Float")]
     linked = [i for i in numbers if i.get("force_input")]
