@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from comfy.weight_adapter import WeightAdapterBase
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
-from comfy.weight_adapter import WeightAdapterBase
 from lineas.affine import AffineMap, along
 from lineas.kinds import unit_axis
 from lineas.maps import Map

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from comfy.patcher_extension import WrappersMP
+
 from lineas.affine import AffineMap
 from lineas.errors import ConfigError, MismatchError
 from lineas.maps import Map

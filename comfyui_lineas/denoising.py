@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
-
 from comfy.patcher_extension import copy_nested_dicts
+from torch import Tensor
 
 from .conditioning import Encoded
 

@@ -6,11 +6,11 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
+import comfy.lora
 import folder_paths
 import torch
 from torch import Tensor
 
-import comfy.lora
 from lineas.errors import ConfigError
 from lineas.export import save_lora
 from lineas.steering import Steering

@@ -6,11 +6,11 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
+import comfy.model_management as memory
 import torch
 from PIL import Image
 from torch import Tensor
 
-import comfy.model_management as memory
 from lineas.capture import Recorder
 from lineas.steering import Site, Steering
 

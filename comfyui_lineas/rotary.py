@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from torch import Tensor
-
 import comfy.model_management
+from torch import Tensor
 
 _KERNELS = "comfy_kitchen"
 

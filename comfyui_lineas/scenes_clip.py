@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
 import comfy.clip_model
 import comfy.sd
+import torch
 from comfy import sd1_clip
+from torch import Tensor
 
 
 def build_clip(config: Mapping[str, Any], weights: Mapping[str, Tensor], tokenizer: Path) -> Any:

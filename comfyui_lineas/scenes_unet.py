@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import torch
-from torch import Tensor
-
 import comfy.model_base
 import comfy.model_management
 import comfy.model_patcher
 import comfy.model_sampling
 import comfy.ops
 import comfy.supported_models_base
+import torch
+from torch import Tensor
 
 from .names import image_names
 

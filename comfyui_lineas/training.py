@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import comfy.model_management as memory
 import torch
+from comfy.utils import ProgressBar
 from torch import Tensor
 
-import comfy.model_management as memory
-from comfy.utils import ProgressBar
 from lineas.checkpoint import Checkpoints, load_checkpoint, save_checkpoint
 from lineas.errors import MismatchError, NonFiniteError, SteeringFileError
 from lineas.progress import Progress

@@ -10,10 +10,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import comfy.model_management
 import torch
 from torch import Tensor, nn
-
-import comfy.model_management
 
 
 def training_clone(model: Any) -> Any:
