@@ -91,12 +91,12 @@ def taken(names: list[str], quick: bool) -> Iterator[tuple[str, bytes]]:
                 flow = shortened(flow, ComfyClient(server.url).get("/object_info"))
             editor.load(flow, name)
             shown = None if needs_files(flow) else results(editor, server, flow, name)
-            editor.fit()
+            place = editor.fit()
             screen = editor.screenshot()
             if name == FIRST:
                 yield SCREENSHOT, screen
                 yield SHIPPED, learned(server)
-            picture = shown or Image.open(io.BytesIO(screen))
+            picture = shown or Image.open(io.BytesIO(screen)).crop(place)
             yield f"workflows/{name}.jpg", thumbnail(picture)
             if quick:
                 yield f"workflows/{name}.png", screen

@@ -93,4 +93,4 @@ def test_folders_of_extra_model_paths_stay(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setitem(known, "steering", (["/shared/steering"], set()))
     register_folders()
     paths, suffixes = known["steering"]
-    assert paths[0] == "/shared/steering" and len(paths) == 3 and suffixes == {".safetensors"}
+    assert paths[0] == "/shared/steering" and len(paths) == 4 and suffixes == {".safetensors"}

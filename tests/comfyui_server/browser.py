@@ -40,7 +40,8 @@ _FIT = """([side, above, margin]) => {
     c.ds.offset[0] = (side + margin + w / 2) / c.ds.scale - (left + right) / 2;
     c.ds.offset[1] = (above + margin + h / 2) / c.ds.scale - (top + bottom) / 2;
     c.setDirty(true, true);
-    return [right - left, bottom - top];
+    const x = v => (v + c.ds.offset[0]) * c.ds.scale, y = v => (v + c.ds.offset[1]) * c.ds.scale;
+    return [x(left), y(top), x(right), y(bottom)].map(Math.round);
 }"""
 
 
@@ -88,11 +89,11 @@ class Frontend:
         self.page.wait_for_timeout(2500)
         return str(self.page.evaluate("() => window.ended"))
 
-    def fit(self, margin: int = 20) -> tuple[float, float]:
-        """Show the whole graph; returns its width and height in the editor's units."""
-        width, height = self.page.evaluate(_FIT, [*MENUS, margin])
+    def fit(self, margin: int = 20) -> tuple[int, int, int, int]:
+        """Show the whole graph; returns where in the window it is: left, top, right and bottom pixel."""
+        left, top, right, bottom = self.page.evaluate(_FIT, [*MENUS, margin])
         self.page.wait_for_timeout(1000)
-        return width, height
+        return left, top, right, bottom
 
     def screenshot(self) -> bytes:
         """The window as PNG."""
