@@ -33,12 +33,15 @@ CONCEPTS = (
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25)
 NOISE = 5000
 """Seed of the measured images; the trainings' noise starts at 0."""
+END_TO_END: dict[str, Any] = {"sites": "norms+text", "steer": "text_encoder*"}
 VARIANTS: dict[str, dict[str, Any]] = {
-    "text, gated": {"map": "gated", "sites": "text", "steps": 300},
-    "norms": {},
-    "norms, no preserve": {"preserve_weight": 0.0},
+    "text gated": {**END_TO_END, "map": "gated"},
+    "text affine": END_TO_END,
+    "text gated, measured there": {"sites": "text", "map": "gated"},
+    "unet affine": {},
+    "unet affine, no preserve": {"preserve_weight": 0.0},
 }
-"""Changes against the default options, by name."""
+"""Changes against the default options, by name: where it is steered, by which maps."""
 
 
 def fitted(pipe: Any, sets: ConceptSets, steps: int, changes: dict[str, Any]) -> Steering:
@@ -137,7 +140,7 @@ def main() -> None:
             columns = [draw(prompts, strength) for strength in STRENGTHS]
             heads = [f"strength {strength:g}" for strength in STRENGTHS]
             sheet = contact_sheet([list(images) for images in zip(*columns, strict=True)], prompts, heads)
-            sheet.save(arguments.output / f"{kind}_{name}_{variant}.png".replace(" ", "_"))
+            sheet.save(arguments.output / f"{kind}_{name}_{variant}.png".replace(" ", "_").replace(",", ""))
 
 
 def write(folder: Path, rows: list[dict[str, Any]]) -> None:

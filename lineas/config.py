@@ -90,6 +90,11 @@ class TrainConfig(Options):
     map: Literal["affine", "gated"] = option(
         "affine", "affine: scale and shift everywhere; gated: only where the concept is (cannot be fused)."
     )
+    steer: str = option(
+        "*",
+        "Patterns of the sites that are steered, joined by commas; at the other sites the cost is measured "
+        "and nothing is changed.",
+    )
     rows: str = option("mean", "What a prompt contributes: its mean, or single positions as in tokens:8.")
     tolerance: float = option(
         0.0,

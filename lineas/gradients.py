@@ -22,6 +22,8 @@ SMALLEST_SCALE = 2.0**-12
 class FullGradient:
     """Called, it puts the gradient of the objective over all prompts into the parameters' `grad`.
 
+    Sites without parameters are left as they are; their rows count all the same.
+
     scale: what the loss is multiplied by on its way through a float16 model, whose gradients would vanish or
     overflow otherwise; 1 for other models. It falls by itself where gradients overflow.
     """
@@ -113,7 +115,7 @@ class FullGradient:
         maps = {site: parameters.map() for site, parameters in self.parameters.items()}
 
         def transform(site: Site, z: Tensor) -> Tensor:
-            return maps[site](z, 1.0, site.axis)
+            return maps[site](z, 1.0, site.axis) if site in maps else z
 
         return self.batches.problem.recording(group, indices, transform, self.pooling)
 

@@ -26,7 +26,7 @@ from lineas.pooling import parse_pooling
 from lineas.problem import Problem
 from lineas.progress import Callback, Progress
 from lineas.starting import starting_statistics
-from lineas.steering import Site, Steering
+from lineas.steering import Site, Steering, match_names
 
 __all__ = ["Callback", "Evaluated", "Progress", "Trainer"]
 
@@ -68,7 +68,12 @@ class Trainer:
             if (site := self.objective.start.bad_site) is not None:
                 raise self._not_finite("What the untouched model gives", site, step=0)
             statistics = starting_statistics(self.batches, self.config, self.objective)
-            parameters = {site: PARAMETERS[self.config.map](statistics[site]) for site in problem.sites}
+            steered = match_names(self.config.steer.split(","), [str(site) for site in problem.sites])
+            parameters = {
+                site: PARAMETERS[self.config.map](statistics[site])
+                for site in problem.sites
+                if str(site) in steered
+            }
         self.parameters: dict[Site, AffineParameters] = parameters
         self.gradient = FullGradient(self.objective, parameters, self.batches, pooling)
         self.optimizer = _optimizer(self.config, list(parameters.values()))
@@ -264,14 +269,14 @@ class Trainer:
 
     def _identity(self) -> dict[str, Any]:
         """What must agree for a state to make sense: its numbers are in units of these rows."""
-        names = ("map", "rows", "standardise", "optimizer", "seed")
+        names = ("map", "rows", "steer", "standardise", "optimizer", "seed")
         chosen = {name: getattr(self.config, name) for name in names}
         model = {"prompts": self.problem.prompts_hash, "weights": self.problem.fingerprint}
-        return {"sites": [f"{site} {site.axis}" for site in self.parameters], **model, **chosen}
+        return {"sites": [f"{site} {site.axis}" for site in self.problem.sites], **model, **chosen}
 
     def _report(self, plain: Mapping[str, Any]) -> Report:
         return Report(
-            **{**plain, "site_costs": dict(zip(self.parameters, plain["site_costs"], strict=False))}
+            **{**plain, "site_costs": dict(zip(self.problem.sites, plain["site_costs"], strict=False))}
         )
 
     def _not_finite(self, what: str, site: Site, step: int | None = None) -> NonFiniteError:

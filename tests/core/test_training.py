@@ -14,7 +14,7 @@ from core.toy_problem import ToyProblem, gradients_of, moved
 from lineas.apply import steer
 from lineas.checkpoint import Checkpoints, load_checkpoint, save_checkpoint
 from lineas.config import TrainConfig
-from lineas.errors import LineasError, MismatchError, NonFiniteError, SteeringFileError
+from lineas.errors import LineasError, MismatchError, NonFiniteError, SiteError, SteeringFileError
 from lineas.methods.lineas import fit
 from lineas.optim import cosine_learning_rate
 from lineas.penalties import SparseGroupLasso
@@ -500,3 +500,22 @@ def test_a_jump_of_the_objective_is_taken_back_with_half_the_step_size() -> None
     assert back == pytest.approx(trainer.history[0])
     assert rates[2] < 0.51 * rates[1]
     assert trainer.evaluate().objective < 0.25 * trainer.objective.start.objective
+
+
+def test_sites_that_are_not_steered_are_measured_all_the_same() -> None:
+    whole = Trainer(ToyProblem(SIZES["preserve"]), config(steps=5))
+    first = next(iter(whole.parameters))
+    one = Trainer(ToyProblem(SIZES["preserve"]), config(steps=5, steer=first.name))
+    assert list(one.parameters) == [first]
+    assert one.objective.start == whole.objective.start
+    steering = one.run()
+    assert steering.sites == (first,) and one.evaluate().objective < one.objective.start.objective
+    assert len(one.objective.last.site_costs) == len(whole.parameters)
+    again = Trainer(ToyProblem(SIZES["preserve"]), config(steps=5, steer=first.name))
+    again.load_state(one.state())
+    assert again.steering().allclose(one.steering())
+
+
+def test_steering_none_of_the_sites_is_an_error() -> None:
+    with pytest.raises(SiteError, match="No site matches 'nowhere'"):
+        Trainer(ToyProblem(), config(steer="nowhere"))
