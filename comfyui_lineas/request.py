@@ -65,7 +65,7 @@ class TrainRequest:
             self.preset,
             **{name: value for name, value in given.items() if value},
             sparsity=self.sparsity,
-            preserve=self.preserve_weight,
+            preserve_weight=self.preserve_weight,
             map=self.map,
             seed=self.seed,
             micro_batch=self.micro_batch,

@@ -14,9 +14,10 @@ from lineas.capture import get_output, replace_output
 from lineas.errors import ConfigError, MismatchError
 from lineas.fingerprint import fingerprint, same_weights
 from lineas.maps import Map
-from lineas.regions import Region, mask_region, token_region
+from lineas.regions import Region, mask_region
 from lineas.sites import module_tree, named_modules, near_names, width
 from lineas.steering import Site, Steering
+from lineas.tokens import TokenRegion, token_region
 
 Strengths = float | Sequence[float]
 
@@ -85,15 +86,15 @@ def steer(
     strength: Strengths = 1.0,
     *,
     mask: Tensor | None = None,
-    where: str | Region | None = None,
+    where: str | Tensor | Region | None = None,
 ) -> Handle:
     """Steer a module, a pipeline or a mapping of components from now until the handle is removed.
 
     steering: one, or several that act one after the other where they share a site.
     strength: λ for all or for each; 0 is off and bit-identical to no steering, 1 full, others extrapolate.
     mask: [b, 1, h, w] in 0..1, the part of the image to steer; see `regions.mask_region`.
-    where: "all" tokens, the "last", only those "generated", or a function (site, z) -> weights broadcasting
-    to z.
+    where: "all" tokens, the "last", only those "generated", a mask [b, s] of tokens, or a function
+    (site, z) -> weights that broadcast to z; see `tokens.token_region` and `tokens.token_mask`.
 
     Everything is checked before anything is touched: `MismatchError` for missing sites or other widths,
     `ConfigError` for options. Other weights than those it was fitted on only warn. Weights are never changed
@@ -104,7 +105,7 @@ def steer(
     steerings = as_list(steering)
     strengths = strengths_for(strength, len(steerings))
     regions = [mask_region(mask)] if mask is not None else []
-    if (tokens := token_region(where or "all")) is not None:
+    if (tokens := token_region("all" if where is None else where)) is not None:
         regions.append(tokens)
     modules = [check_fit(components, one) for one in steerings]
     hooks = [
@@ -112,6 +113,8 @@ def steer(
         for one, value in zip(steerings, strengths, strict=True)
     ]
     with ExitStack() as stack:
+        for stop in tokens.watch(components) if isinstance(tokens, TokenRegion) else []:
+            stack.callback(stop)
         for found, group in zip(modules, hooks, strict=True):
             for hook in group:
                 stack.callback(found[hook.site].register_forward_hook(hook).remove)

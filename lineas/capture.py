@@ -53,6 +53,10 @@ def replaying() -> bool:
     return torch._C._current_graph_task_id() != -1
 
 
+class AllRecorded(BaseException):
+    """Ends a run whose last recorded output has come; `Recorder` raises it where it was asked to."""
+
+
 class Recorder:
     """Context manager: rows of every firing of every site, with an optional transform of what the model sees.
 
@@ -60,6 +64,7 @@ class Recorder:
     `SiteError`.
     transform(site, z) -> z': replaces the output before it is pooled and passed on; None leaves it untouched.
     pool(site, z) -> [rows, d]: what to keep of a firing; None keeps the activation itself.
+    firings: end the run by `AllRecorded` after so many in all, as nothing behind the last one matters.
 
     Gradients flow through transform and rows. A block under gradient checkpointing (use_reentrant=False; the
     reentrant kind cuts rows off from the graph) runs again in the backward pass: the transform is applied
@@ -80,9 +85,10 @@ class Recorder:
         sites: Iterable[Site],
         transform: Transform | None = None,
         pool: Pool | None = None,
+        firings: int | None = None,
     ) -> None:
         self._modules = _modules_of(module_tree(components), sites)
-        self._transform, self._pool = transform, pool
+        self._transform, self._pool, self._firings = transform, pool, firings
         self._stack = ExitStack()
         self.recording = True
         self.clear()
@@ -126,6 +132,8 @@ class Recorder:
         self.rows[site].append(rows)
         if site not in self.order:
             self.order.append(site)
+        if self._firings is not None and sum(map(len, self.rows.values())) >= self._firings:
+            raise AllRecorded
 
 
 def _modules_of(components: Mapping[str, nn.Module], sites: Iterable[Site]) -> dict[Site, nn.Module]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args, get_origin, get_type_hints
 
 from lineas.errors import ConfigError
 from lineas.pooling import parse_pooling
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 def option(default: Any, help: str, **limits: float) -> Any:
@@ -16,8 +20,45 @@ def option(default: Any, help: str, **limits: float) -> Any:
 
 
 @dataclass(frozen=True)
-class TrainConfig:
-    """Options of LinEAS, checked when built; `ConfigError` says which one is wrong and what it takes.
+class Options:
+    """Options of a method, checked when built; `ConfigError` says which one is wrong and what it takes."""
+
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"fast": {}, "paper": {}}
+    """What each preset sets to another value than the defaults."""
+
+    def __post_init__(self) -> None:
+        types = get_type_hints(type(self))
+        for entry in fields(self):
+            value, choices = getattr(self, entry.name), get_args(types[entry.name])
+            if get_origin(types[entry.name]) is not Literal:
+                _check(entry.name, value, entry.default, entry.metadata.get("minimum"))
+            elif value not in choices:
+                raise ConfigError(f"{entry.name} is {value!r}, expected one of {', '.join(choices)}.")
+
+    @classmethod
+    def preset(cls, name: str, **changes: Any) -> Self:
+        """The options of a preset, "fast" or "paper", with some of them changed."""
+        if name not in cls.presets:
+            raise ConfigError(f"Unknown preset {name!r}, expected one of {', '.join(cls.presets)}.")
+        known = [entry.name for entry in fields(cls)]
+        unknown = sorted(set(changes) - set(known))
+        if unknown:
+            near = [name for each in unknown for name in get_close_matches(each, known)]
+            hint = f" Near names: {', '.join(near)}." if near else ""
+            raise ConfigError(
+                f"Unknown option {', '.join(unknown)}.{hint} The options are {', '.join(known)}."
+            )
+        return cls(**{**cls.presets[name], **changes})
+
+    def settings(self) -> dict[str, str | int | float | bool]:
+        """The options as plain values, for a steering's provenance."""
+        values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        return {name: v if isinstance(v, (str, int, float)) else _name(v) for name, v in values.items()}
+
+
+@dataclass(frozen=True)
+class TrainConfig(Options):
+    """Options of LinEAS.
 
     `TrainConfig.preset("fast")` is the default of every face. `TrainConfig.preset("paper")` is the
     optimisation as the paper writes it: proximal SGD on the unscaled cost.
@@ -41,7 +82,7 @@ class TrainConfig:
     )
     l1: float = option(1.0, "Share of the penalty that acts on single units.", minimum=0)
     group: float = option(1.0, "Share of the penalty that acts on whole sites.", minimum=0)
-    preserve: float = option(
+    preserve_weight: float = option(
         1.0,
         "Weight of the preserve prompts; raising it keeps other images closer to what they were.",
         minimum=0,
@@ -63,36 +104,31 @@ class TrainConfig:
     )
     seed: int = option(0, "Seed of the initial noise and of sampled positions.", minimum=0)
 
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "fast": {},
+        "paper": {
+            "steps": 1000,
+            "learning_rate": 0.1,
+            "optimizer": "sgd",
+            "standardise": False,
+            "backtrack": False,
+        },
+    }
+
     def __post_init__(self) -> None:
-        for entry in fields(self):
-            _check(entry.name, getattr(self, entry.name), entry.default, entry.metadata.get("minimum"))
-        for name, known in (("optimizer", ("adam", "sgd")), ("map", ("affine", "gated"))):
-            if getattr(self, name) not in known:
-                raise ConfigError(f"{name} is {getattr(self, name)!r}, expected one of {', '.join(known)}.")
+        super().__post_init__()
         parse_pooling(self.rows)
-
-    @classmethod
-    def preset(cls, name: str, **changes: Any) -> TrainConfig:
-        """The options of a preset, "fast" or "paper", with some of them changed."""
-        if name not in PRESETS:
-            raise ConfigError(f"Unknown preset {name!r}, expected one of {', '.join(PRESETS)}.")
-        unknown = sorted(set(changes) - {entry.name for entry in fields(cls)})
-        if unknown:
-            known = [entry.name for entry in fields(cls)]
-            near = [name for each in unknown for name in get_close_matches(each, known)]
-            hint = f" Near names: {', '.join(near)}." if near else ""
-            raise ConfigError(
-                f"Unknown option {', '.join(unknown)}.{hint} The options are {', '.join(known)}."
-            )
-        return replace(PRESETS[name], **changes)
-
-    def settings(self) -> dict[str, str | int | float | bool]:
-        """The options as plain values, for a steering's provenance."""
-        return asdict(self)
 
 
 def _check(name: str, value: Any, default: Any, low: float | None) -> None:
-    """`ConfigError` unless `value` is of the kind of `default` and, as a number, finite, at least `low`."""
+    """`ConfigError` unless `value` is of the kind of `default` and, as a number, finite, at least `low`.
+
+    A default of None stands for a function.
+    """
+    if default is None:
+        if value is not None and not callable(value):
+            raise ConfigError(f"{name} is {value!r}, expected a function.")
+        return
     kind: Any = (int, float) if type(default) is float else type(default)
     # bool is a kind of int in Python, and never a number that someone meant.
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
@@ -102,7 +138,9 @@ def _check(name: str, value: Any, default: Any, low: float | None) -> None:
         raise ConfigError(f"{name} is {value!r}, expected a finite number of at least {low}.")
 
 
-PRESETS = {
-    "fast": TrainConfig(),
-    "paper": TrainConfig(steps=1000, learning_rate=0.1, optimizer="sgd", standardise=False, backtrack=False),
-}
+def _name(value: Any) -> str:
+    """What to call a function that was given as an option; nothing for none."""
+    return "" if value is None else str(getattr(value, "__name__", type(value).__name__))
+
+
+PRESETS = {name: TrainConfig.preset(name) for name in TrainConfig.presets}

@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any, cast
 
+import torch
 from torch import Tensor, nn
 
 from lineas.affine import AffineMap
 from lineas.apply import SteeringHook, Strengths, as_list, check_fit, steer, strengths_for
+from lineas.consumers import Consumers, linear_consumers
 from lineas.folding import deltas, obstacle, weight_offset
 from lineas.folds import add_fold, pristine, remove_fold
 from lineas.maps import Map
@@ -47,24 +49,31 @@ def fuse(obj: Any, steering: Steering | Sequence[Steering], strength: Strengths 
     """Fold steerings into the weights of a module, a pipeline or a mapping of components; hook the rest.
 
     strength: λ for all or for each; 0 is off, 1 full, others extrapolate. The result is that of `steer` up
-    to one rounding to the weights' dtype. What is hooked: gates and other maps that depend on the
-    activation, modules without weights, shifts without a bias to take them, weights that are tied,
-    quantised, offloaded or in float8, and everything that must come after such a map at its site. Raises
-    like `steer`, before anything is touched.
+    to one rounding to the weights' dtype. The shift after a norm without a bias goes into the biases of the
+    linear layers that follow it in a language model, which get one where they have none. What is hooked:
+    gates and other maps that depend on the activation, modules without weights, shifts that no bias can
+    take, weights that are tied, quantised, offloaded or in float8, and everything that must come after such
+    a map at its site. Raises like `steer`, before anything is touched.
     """
     components = module_tree(obj)
     steerings = as_list(steering)
     strengths = strengths_for(strength, len(steerings))
     modules = [check_fit(components, one) for one in steerings]
     shared = _shared_parameters(components)
+    followers = _followers(components, steerings, modules)
     fused: list[Site] = []
     hooked: list[Site] = []
     with ExitStack() as stack:
         for one, found, value in zip(steerings, modules, strengths, strict=True):
             active = {site: map for site, map in one.maps.items() if value != 0 and not map.is_identity}
-            rest = {site: map for site, map in active.items() if _keeps_hook(found[site], site, map, shared)}
+            rest = {
+                site: map
+                for site, map in active.items()
+                if _keeps_hook(found[site], site, map, shared, found[site] in followers)
+            }
             for site in (site for site in active if site not in rest):
-                token = add_fold(found[site], cast(AffineMap, active[site]), value)
+                module = found[site]
+                token = add_fold(module, cast(AffineMap, active[site]), value, followers.get(module, ()))
                 stack.callback(remove_fold, found[site], token)
                 fused.append(site)
             if rest:
@@ -110,10 +119,35 @@ def _why_not(module: nn.Module, site: Site, map: Map, shared: set[int]) -> str |
     return reason
 
 
-def _keeps_hook(module: nn.Module, site: Site, map: Map, shared: set[int]) -> bool:
+def _keeps_hook(module: nn.Module, site: Site, map: Map, shared: set[int], followed: bool) -> bool:
     # A map folded now would act before the hooks of an earlier steering.
     steered = any(isinstance(hook, SteeringHook) for hook in module._forward_hooks.values())
+    map = _scale_alone(map) if followed else map
     return steered or (obstacle(module, map, site.axis) or _tied(module, site, shared)) is not None
+
+
+def _followers(
+    components: Mapping[str, nn.Module],
+    steerings: Sequence[Steering],
+    modules: Sequence[Mapping[Site, nn.Module]],
+) -> dict[nn.Module, Consumers]:
+    """The linear layers after those norms that have no bias for the shift of a map."""
+    shifted = {
+        found[site]
+        for one, found in zip(steerings, modules, strict=True)
+        for site, map in one.maps.items()
+        if site.output == 0 and obstacle(found[site], map, site.axis)
+        if obstacle(found[site], _scale_alone(map), site.axis) is None
+    }
+    return {
+        norm: layers
+        for root in components.values()
+        for norm, layers in linear_consumers(root, shifted & set(root.modules())).items()
+    }
+
+
+def _scale_alone(map: Map) -> Map:
+    return AffineMap(map.deviation, torch.zeros_like(map.shift)) if isinstance(map, AffineMap) else map
 
 
 def _tied(module: nn.Module, site: Site, shared: set[int]) -> str | None:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from lineas.affine import AffineMap, UnitMap
+from lineas.banded import BandedMap
 from lineas.errors import MapError
 from lineas.gated import GatedMap
 from lineas.low_rank import LowRankMap
@@ -50,7 +51,9 @@ class Map(Protocol):
     def check(self) -> None: ...
 
 
-MAPS: dict[str, type[UnitMap]] = {family.kind: family for family in (AffineMap, GatedMap, LowRankMap)}
+MAPS: dict[str, type[UnitMap]] = {
+    family.kind: family for family in (AffineMap, BandedMap, GatedMap, LowRankMap)
+}
 
 
 def family(kind: str) -> type[UnitMap]:

@@ -41,7 +41,7 @@ class Objective:
 
     def __init__(self, config: TrainConfig, source: Rows, target: Rows, preserve: Rows | None) -> None:
         self.source, self.target, self.kept = source, target, preserve
-        self.weight = config.preserve
+        self.weight = config.preserve_weight
         self.spreads = {
             site: [
                 spread(u, v) if config.standardise else torch.ones_like(u[0])

@@ -139,6 +139,30 @@ class SteeredPipeline:
         self.load_steering(steering, name, strength)
         return steering
 
+    def save_pretrained(self, folder: str | Path, **options: Any) -> None:
+        """Write a checkpoint that stock classes load, with what is active in its weights.
+
+        A language model is written with its tokenizer where the pipeline has one. folder, options: as the
+        model's own `save_pretrained` takes them. The model is as before afterwards.
+        Raises `ExportError`, before anything is written, when a steering cannot be folded or the stock class
+        cannot hold the biases that it needs; see `adapters.steered_checkpoint`.
+        """
+        from lineas.adapters.steered_checkpoint import check_stock, save_steered
+
+        fused_at = self._fused_at
+        self.fuse_steering(1.0 if fused_at is None else fused_at)
+        try:
+            components = module_tree(self.pipe)
+            if hasattr(getattr(components.get(""), "config", None), "model_type"):
+                tokenizer = getattr(self.pipe, "tokenizer", None)
+                save_steered(components[""], folder, tokenizer, **options)
+            else:
+                check_stock(components)
+                self.pipe.save_pretrained(folder, **options)
+        finally:
+            if fused_at is None:
+                self.unfuse_steering()
+
     def to(self, *args: Any, **kwargs: Any) -> SteeredPipeline:
         """Move or cast the model; unlike its own `to`, this returns the wrapper."""
         moved = self.pipe.to(*args, **kwargs)

@@ -50,17 +50,44 @@ class TokenPooling:
         return f"tokens:{self.count}"
 
 
+@dataclass(frozen=True)
+class LastPooling:
+    """One row per prompt: its last real position, which in a causal language model has seen all others."""
+
+    def __call__(self, z: Tensor, axis: int, mask: Tensor | None = None) -> Tensor:
+        return last_rows(z, axis, mask)
+
+    def __str__(self) -> str:
+        return "last"
+
+
+@dataclass(frozen=True)
+class MaxPooling:
+    """One row per prompt: the largest value of each unit over its real positions."""
+
+    def __call__(self, z: Tensor, axis: int, mask: Tensor | None = None) -> Tensor:
+        return max_rows(z, axis, mask)
+
+    def __str__(self) -> str:
+        return "max"
+
+
+_SIMPLE: dict[str, type[Pooling]] = {"mean": MeanPooling, "last": LastPooling, "max": MaxPooling}
+
+
 def parse_pooling(text: str, seed: int = 0) -> Pooling:
-    """ "mean" or "tokens:<count>" -> the pooling of that name; `seed` chooses the positions.
+    """ "mean", "last", "max" or "tokens:<count>" -> the pooling of that name; `seed` chooses the positions.
 
     Raises `ConfigError` for anything else.
     """
     name, _, count = text.partition(":")
-    if text == "mean":
-        return MeanPooling()
+    if text in _SIMPLE:
+        return _SIMPLE[text]()
     if name == "tokens" and count.isdecimal():
         return TokenPooling(int(count), seed)
-    raise ConfigError(f'Unknown pooling {text!r}, expected "mean" or "tokens:8" (8 positions per prompt).')
+    raise ConfigError(
+        f'Unknown pooling {text!r}, expected "mean", "last", "max" or "tokens:8" (8 positions per prompt).'
+    )
 
 
 def mean_rows(z: Tensor, axis: int, mask: Tensor | None = None) -> Tensor:
@@ -79,6 +106,23 @@ def mean_rows(z: Tensor, axis: int, mask: Tensor | None = None) -> Tensor:
     # Filled, not multiplied: padding may hold NaN, and NaN · 0 is NaN.
     total = positions.masked_fill(~real[..., None], 0).sum(1)
     return total / real.sum(1, keepdim=True)
+
+
+def last_rows(z: Tensor, axis: int, mask: Tensor | None = None) -> Tensor:
+    """[b, s, d], any rank -> [b, d] the last real position of each sample. Arguments as `mean_rows`."""
+    positions = _positions_by_units(z, axis)
+    real = _real_positions(positions, mask)
+    order = torch.arange(1, real.shape[1] + 1, device=real.device)
+    last = (real * order).argmax(1).to(z.device)
+    rows = positions[torch.arange(len(positions), device=z.device), last]
+    return rows.to(torch.promote_types(z.dtype, torch.float32))
+
+
+def max_rows(z: Tensor, axis: int, mask: Tensor | None = None) -> Tensor:
+    """[b, s, d], any rank -> [b, d] each unit's largest value over real positions. As `mean_rows`."""
+    positions = _positions_by_units(z, axis).to(torch.promote_types(z.dtype, torch.float32))
+    real = _real_positions(positions, mask).to(z.device)
+    return positions.masked_fill(~real[..., None], -torch.inf).amax(1)
 
 
 def sampled_rows(z: Tensor, axis: int, mask: Tensor | None = None, count: int = 8, seed: int = 0) -> Tensor:

@@ -6,7 +6,7 @@ import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cached_property, partial
 from typing import Any, ClassVar, Literal
 
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from lineas.capture import Recorder, Transform
+from lineas.capture import AllRecorded, Recorder, Transform
 from lineas.errors import PromptError, SiteError
 from lineas.fingerprint import fingerprint
 from lineas.pooling import MeanPooling, Pooling
@@ -57,6 +57,7 @@ class Problem(ABC):
             )
         self.components, self.sites, self.sizes = dict(components), list(sites), dict(sizes)
         self.base_model, self.prompts_hash = base_model, prompts_hash
+        self._firings: dict[Site, int] = {}
 
     @abstractmethod
     def run(self, group: Group, indices: Sequence[int]) -> None:
@@ -125,26 +126,45 @@ class Problem(ABC):
 
         Gradients flow if enabled; the backward pass belongs inside the block.
         """
-        pool = pooling or MeanPooling()
 
         def pooled(site: Site, z: Tensor) -> Tensor:
-            mask = self.mask(site, group, indices)
-            if mask is not None and z.ndim == 2 and len(z) == mask.numel():
-                z = z.unflatten(0, mask.shape)  # some models lay the tokens of all prompts end to end
-            return pool(z, site.axis, mask)
+            return self.pooled(site, z, group, indices, pooling)
 
-        with Recorder(self.components, self.sites, transform, pooled) as recorder:
-            self.run(group, indices)
+        known = all(site in self._firings for site in self.sites)
+        firings = sum(self._firings[site] for site in self.sites) if known else None
+        with Recorder(self.components, self.sites, transform, pooled, firings) as recorder:
+            with suppress(AllRecorded):
+                self.run(group, indices)
             self._check_firing(recorder.silent)
             yield recorder.rows
 
+    def pooled(
+        self, site: Site, z: Tensor, group: Group, indices: Sequence[int], pooling: Pooling | None = None
+    ) -> Tensor:
+        """An activation of a site -> [rows, d] what the prompts of this run contribute to it."""
+        mask = self.mask(site, group, indices)
+        if mask is not None and z.ndim == 2 and len(z) == mask.numel():
+            z = z.unflatten(0, mask.shape)  # some models lay the tokens of all prompts end to end
+        return (pooling or MeanPooling())(z, site.axis, mask)
+
+    @contextmanager
+    def transforming(self, transform: Transform) -> Iterator[None]:
+        """A transform of every site's output on the model until the block ends; gradients flow if enabled."""
+        with Recorder(self.components, self.sites, transform) as recorder:
+            recorder.recording = False
+            yield
+
     @torch.no_grad()
     def order_sites(self) -> None:
-        """Put the sites into execution order by running one prompt; sites that never fire are an error."""
+        """Put the sites into execution order by running one prompt; sites that never fire are an error.
+
+        Later recordings end with the last site: nothing behind it is computed.
+        """
         with self.frozen(), Recorder(self.components, self.sites) as recorder:
             self.run("source", [0])
         self._check_firing(recorder.silent)
         self.sites = recorder.order
+        self._firings = {site: len(rows) for site, rows in recorder.rows.items()}
 
     @cached_property
     def fingerprint(self) -> str:

@@ -10,27 +10,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from lineas.errors import ConfigError, MismatchError
+from lineas.errors import MismatchError
 from lineas.steering import Site
 
 Region = Callable[[Site, Tensor], "Tensor | None"]
-
-
-def token_region(where: str | Region) -> Region | None:
-    """The region of "all", "last", "generated" or a region itself; None means everywhere. Else `ConfigError`.
-
-    "last": only the last token of a sequence; pad on the left. "generated": only tokens fed one by one after
-    the prompt, as generation with a key-value cache does; the prompt is left alone unless it is a single
-    token.
-    """
-    if callable(where):
-        return where
-    regions: dict[str, Region | None] = {"all": None, "last": _last, "generated": _generated}
-    if where not in regions:
-        raise ConfigError(
-            f"where is {where!r}, expected one of {sorted(regions)} or a function (site, z) -> mask."
-        )
-    return regions[where]
 
 
 def mask_region(mask: Tensor) -> Region:
@@ -93,20 +76,3 @@ def _repeat(site: Site, mask: Tensor, batch: int) -> Tensor:
             f"{site}: {len(mask)} masks do not fit a batch of {batch}. Give one, or one per image."
         )
     return mask.repeat(batch // len(mask), 1, 1, 1)
-
-
-def _last(site: Site, z: Tensor) -> Tensor:
-    _sequence(site, z)
-    return (torch.arange(z.shape[1], device=z.device) == z.shape[1] - 1).view(1, -1, 1)
-
-
-def _generated(site: Site, z: Tensor) -> Tensor:
-    _sequence(site, z)
-    return torch.full((1, 1, 1), z.shape[1] == 1, device=z.device)
-
-
-def _sequence(site: Site, z: Tensor) -> None:
-    if z.ndim != 3 or site.axis % 3 != 2:
-        raise MismatchError(
-            f"{site}: {list(z.shape)} is not a token sequence [b, s, d]. Use where='all' here."
-        )

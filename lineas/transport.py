@@ -15,14 +15,23 @@ def cost_per_unit(u: Tensor, v: Tensor) -> Tensor:
     in float32, or in float64 when an input is float64. 0 for equal rows in any order.
     Raises `PromptError` without rows, `MismatchError` on other shapes. Source: LinEAS section 3.
     """
+    u, v, mass = coupling(u, v)
+    return (u - v).square().mean(0) if mass is None else mass @ (u - v).square()
+
+
+def coupling(u: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+    """[n, d], [m, d] -> [p, d], [p, d] the rows that optimal transport pairs per unit, and [p] their mass.
+
+    Sorted for n = m, where every pair carries the same mass and None is returned for it; cut at the common
+    quantiles otherwise. Differentiable in both. dtype and errors as `cost_per_unit`.
+    """
     u, v = _comparable(u, v)
     u, v = u.sort(dim=0).values, v.sort(dim=0).values
     if len(u) == len(v):
-        return (u - v).square().mean(0)
+        return u, v, None
     rows_u, rows_v, mass = _quantile_coupling(len(u), len(v))
     index_u, index_v = torch.tensor(rows_u, device=u.device), torch.tensor(rows_v, device=v.device)
-    weight = torch.tensor(mass, dtype=u.dtype, device=u.device)
-    return weight @ (u[index_u] - v[index_v]).square()
+    return u[index_u], v[index_v], torch.tensor(mass, dtype=u.dtype, device=u.device)
 
 
 def cost(u: Tensor, v: Tensor, spread: Tensor | None = None) -> Tensor:

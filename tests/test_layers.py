@@ -16,11 +16,12 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("transport", "affine", "gated", "low_rank", "maps", "penalties", "pooling", "errors"),
+    ("transport", "affine", "banded", "gated", "low_rank", "maps", "penalties", "pooling", "errors"),
     ("steering", "storage", "optim", "config", "version", "kinds"),
     (
-        *("sites", "capture", "fingerprint", "apply", "regions", "fuse", "folding", "folds", "export"),
-        *("problem", "micro_batches", "objective", "parameters", "starting", "gradients"),
+        *("sites", "capture", "fingerprint", "apply", "regions", "fuse", "folding", "folds", "consumers"),
+        *("export", "control_vector", "tokens", "problem", "text_problem", "micro_batches", "objective"),
+        *("parameters", "starting", "gradients"),
         *("progress", "training", "checkpoint", "methods", "methods.*"),
     ),
     (

@@ -100,7 +100,7 @@ class TrainSteering(io.ComfyNode):
                     min=0.0,
                     max=100.0,
                     step=0.05,
-                    tooltip=help_of("preserve"),
+                    tooltip=help_of("preserve_weight"),
                 ),
                 io.Float.Input(
                     "learning_rate",

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
-from collections.abc import Callable, Mapping, Sequence
-from difflib import get_close_matches
+import warnings
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from lineas import methods
 from lineas.adapters.loading import load_pipeline
-from lineas.config import TrainConfig
 from lineas.errors import ConfigError, MismatchError
+from lineas.methods.registry import method_named
 from lineas.pipeline import SteeredPipeline
 from lineas.problem import Problem
 from lineas.steering import Steering
 
 if TYPE_CHECKING:
     from lineas.adapters.recipes import Recipe
-    from lineas.training import Callback
+    from lineas.progress import AnyCallback
 
 __all__ = ["fit", "load_pipeline", "problem_for"]
 
@@ -35,7 +32,7 @@ def fit(
     method: str = "lineas",
     preset: str = "fast",
     recipe: str | Recipe | None = None,
-    progress: Callback | None = None,
+    progress: AnyCallback | None = None,
     tokenizer: Any = None,
     seed: int = 0,
     **options: Any,
@@ -45,20 +42,23 @@ def fit(
     obj: a diffusers pipeline, a text-generation pipeline, or a language model with its `tokenizer`.
     source, target, preserve: lists of prompts; unpaired, and of any sizes from 2 (32 work well).
     sites: a preset of the adapter, or patterns of module names; None is the model's usual sites.
-    method: a module of `lineas.methods`. preset, options: of `TrainConfig`, whose fields may be given by
-    name; max_length, tokens per text, for language models. recipe: see `recipes.recipe_for`.
+    method: a name in `lineas.methods.registry`. preset, options: of the method's options (`TrainConfig` for
+    LinEAS), whose fields may be given by name; methods other than LinEAS have one set of defaults.
+    max_length: tokens per text, for language models. recipe: see `recipes.recipe_for`.
     progress: called after each step; returning True stops and keeps what was learned. seed: of the noise.
 
     The model is left as it was. Raises `PromptError`, `SiteError`, `ConfigError` and `MismatchError` before
     anything runs, and `NonFiniteError` with the best steering so far.
     """
     face = {name: options.pop(name) for name in ("max_length",) if name in options}
-    run = _method(method)
-    config = TrainConfig.preset(preset, seed=seed, **options)
+    chosen = method_named(method)
+    config = chosen.config.preset(preset, seed=seed, **options)
+    if preserve and not chosen.preserves:
+        warnings.warn(f"The method {chosen.name} does not use preserve prompts.", stacklevel=2)
     problem = problem_for(
         obj, source, target, preserve, sites=sites, recipe=recipe, tokenizer=tokenizer, seed=seed, **face
     )
-    return run(problem, config, progress)
+    return chosen.fit(problem, config, progress)
 
 
 def problem_for(
@@ -117,14 +117,3 @@ def _language_model(obj: Any, tokenizer: Any) -> tuple[nn.Module, Any]:
             "alone cannot be trained, so give the pipeline that it belongs to."
         )
     return obj, tokenizer
-
-
-def _method(name: str) -> Callable[..., Steering]:
-    """The `fit` of a method by name. `ConfigError` with the known ones."""
-    known = [module.name for module in pkgutil.iter_modules(methods.__path__)]
-    run = getattr(importlib.import_module(f"lineas.methods.{name}"), "fit", None) if name in known else None
-    if run is None:
-        near = get_close_matches(name, known, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise ConfigError(f"Unknown method {name!r}, expected one of {', '.join(known)}.{hint}")
-    return run

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from lineas.adapters.language_sites import language_sites
+from lineas.adapters.language_text import CausalTexts
 from lineas.errors import MismatchError, PromptError
-from lineas.problem import Group, Problem
+from lineas.problem import Group
 from lineas.prompts.files import hash_prompts
 from lineas.steering import Site
 
@@ -27,7 +28,7 @@ class Tokens:
     own: list[bool]
 
 
-class LanguageProblem(Problem):
+class LanguageProblem(CausalTexts):
     """A causal language model, and texts to steer it from and to.
 
     model, tokenizer: of transformers; any dtype and device. source, target: two or more texts each, unpaired.
@@ -66,7 +67,7 @@ class LanguageProblem(Problem):
             "target": target,
             "preserve": preserve or [],
         }
-        self.model, self.seed = model, seed
+        self.model, self.tokenizer, self.seed = model, tokenizer, seed
         self._tokens = {
             group: _tokenised(tokenizer, group, each, max_length) for group, each in texts.items()
         }
@@ -86,14 +87,18 @@ class LanguageProblem(Problem):
         """Forward these texts, padded to the longest of them, without key-value cache and logits."""
         texts = [self._tokens[group][index] for index in indices]
         with torch.inference_mode(False):
-            # Padding is hidden by the mask, so that any token serves: the tokenizer need not have one for it.
-            ids = _padded([text.ids for text in texts], 0)
-            inputs = {"input_ids": ids, "attention_mask": _padded([[1] * len(text.ids) for text in texts], 0)}
-            if self._takes_positions:
-                inputs["position_ids"] = torch.arange(ids.shape[1]).repeat(len(ids), 1)
-            device = self._layers.get_input_embeddings().weight.device
-            inputs = {name: tensor.to(device) for name, tensor in inputs.items()}
+            inputs = self._inputs([text.ids for text in texts])
         self._layers(**inputs, use_cache=False)
+
+    def _inputs(self, ids: Sequence[Sequence[int]]) -> dict[str, Tensor]:
+        """What the model takes for these texts, padded on the right to the longest of them."""
+        # Padding is hidden by the mask, so that any token serves: the tokenizer need not have one for it.
+        tokens = _padded(ids, 0)
+        inputs = {"input_ids": tokens, "attention_mask": _padded([[1] * len(each) for each in ids], 0)}
+        if self._takes_positions:
+            inputs["position_ids"] = torch.arange(tokens.shape[1]).repeat(len(tokens), 1)
+        device = self._layers.get_input_embeddings().weight.device
+        return {name: tensor.to(device) for name, tensor in inputs.items()}
 
     def mask(self, site: Site, group: Group, indices: Sequence[int]) -> Tensor:
         """[b, s] True at the texts' own tokens."""

@@ -12,9 +12,9 @@ from lineas.errors import SiteError
 from lineas.sites import find_sites, is_norm, named_modules
 from lineas.steering import Site
 
-PRESETS = ("post_attention", "norms", "mlp", "attention")
+PRESETS = ("post_attention", "norms", "mlp", "attention", "blocks")
 """post_attention: the norm after each attention. norms: also the norm after each feed-forward, as LinEAS has
-it. mlp, attention: the outputs of the feed-forwards, of the attentions."""
+it. mlp, attention: the outputs of the feed-forwards, of the attentions. blocks: what each block hands on."""
 
 # Each naming: the norm after attention, the norm after the feed-forward, their output projections. Where no
 # norm follows the feed-forward, it is the first norm of the next block; [1-9] leaves out that of block 0.
@@ -56,6 +56,8 @@ def language_sites(components: Mapping[str, nn.Module], sites: str | Sequence[st
     if not isinstance(sites, str) or sites not in PRESETS:
         return find_sites(components, sites)
     post_attention, post_mlp, mlp, attention = _naming(components)
+    if sites == "blocks":
+        return find_sites(components, _blocks(components, post_attention))
     # A model of a single block has no norm after its only feed-forward.
     after_mlp = [post_mlp] if _matches(components, post_mlp) else []
     patterns = {
@@ -80,6 +82,12 @@ def _naming(components: Mapping[str, nn.Module]) -> tuple[str, str, str, str]:
         f"The modules of this model are not named like those of {', '.join(_NAMINGS)}, so there are no "
         f"presets for it. Give a pattern as sites; the norm after each attention works well. Norms: {usable}."
     )
+
+
+def _blocks(components: Mapping[str, nn.Module], pattern: str) -> list[str]:
+    """The exact names of the numbered modules above the norms that match."""
+    norms = [name for name in named_modules(components) if fnmatchcase(name, pattern)]
+    return [name.rpartition(".")[0] for name in norms]
 
 
 def _matches(components: Mapping[str, nn.Module], pattern: str) -> bool:

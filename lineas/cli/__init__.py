@@ -1,4 +1,4 @@
-"""The command line: `lineas demo`, `train`, `generate`, `info`, `invert`, `compose` and `export`.
+"""The command line: `lineas demo`, `train`, `generate`, `evaluate`, `compare` and what works on files.
 
 Commands import what they need when they run, so that `lineas --help` does not wait for torch.
 """
@@ -18,10 +18,12 @@ COMMANDS = {
     "demo": "Remove a concept from the bundled image model in a minute, and measure it.",
     "train": "Train a steering from prompts, or from a concept.",
     "generate": "Generate images or text with steerings, at one strength or a sweep of them.",
+    "evaluate": "Measure a model with steerings: texts or images, with intervals.",
+    "compare": "Write a page for a blind comparison of images from two steerings.",
     "info": "Show where a steering file acts, how strongly, and what it was made from.",
     "invert": "Write the steering that undoes another one.",
     "compose": "Combine several steerings into one file.",
-    "export": "Write a steering as a stock LoRA file.",
+    "export": "Write a steering as a stock LoRA file, a llama.cpp control vector or a steered checkpoint.",
 }
 FAILED, REFUSED, INTERRUPTED = 1, 2, 130
 

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lineas.errors import SteeringFileError
+from lineas.errors import PromptError, SteeringFileError
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -61,6 +61,14 @@ def save_or_rescue(steering: Steering, path: Path) -> None:
         except (OSError, SteeringFileError):
             raise error from None
         raise SteeringFileError(f"{error} What was learned is in {rescue}.") from error
+
+
+def read_text(path: str | Path) -> str:
+    """A UTF-8 text file as a whole. Raises `PromptError`."""
+    try:
+        return Path(path).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise PromptError(f"Cannot read {path}: {error}. Expected a text file in UTF-8.") from error
 
 
 def write_image(image: Image.Image, path: Path) -> Path:

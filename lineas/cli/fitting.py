@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,6 +13,10 @@ from lineas.cli.console import bar
 from lineas.cli.interrupt import stop_on_interrupt
 
 if TYPE_CHECKING:
+    from lineas.config import Options
+    from lineas.methods.registry import Method
+    from lineas.problem import Problem
+    from lineas.progress import Advance
     from lineas.steering import Steering
     from lineas.training import Progress, Trainer
 
@@ -65,6 +70,28 @@ def train(trainer: Trainer, budget: Budget, checkpoint: Callable[[], Any] | None
 
         steering = trainer.run(after_step)
     return Outcome(steering, costs, stopped, saved > began)
+
+
+def fit_method(method: Method, problem: Problem, config: Options, budget: Budget) -> Outcome:
+    """Run any method to its end, to Ctrl-C or to the end of the budget. Raises what the method raises."""
+    costs: list[float] = []
+    stopped = ""
+    with stop_on_interrupt() as interrupted, bar(0, method.name, "step") as shown:
+
+        def after_step(told: Advance) -> bool:
+            nonlocal stopped
+            shown.total = told.steps
+            shown.update(told.step - shown.n)
+            if math.isfinite(told.objective):
+                costs.append(told.objective)
+                shown.set_postfix_str(f"{costs[0]:.4g} -> {told.objective:.4g}", refresh=False)
+            over = budget.seconds is not None and budget.elapsed >= budget.seconds
+            if told.step < told.steps:
+                stopped = "Ctrl-C" if interrupted() else "time" if over else ""
+            return bool(stopped)
+
+        steering = method.fit(problem, config, after_step)
+    return Outcome(steering, costs, stopped)
 
 
 def _figures(progress: Progress, first: float) -> str:

@@ -46,6 +46,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tokens", type=int, default=40, metavar="N", help="Length of generated text (default 40)."
     )
+    parser.add_argument(
+        "--where",
+        choices=("all", "generated", "last"),
+        default="all",
+        help="Which tokens of a text are steered: all (default), those that are generated, or the last of "
+        "the prompt and those after it.",
+    )
     models.add_model_options(parser)
 
 
@@ -100,7 +107,12 @@ def _texts(
 
     levels = args.sweep or (1.0,)
     writer = Writer(
-        model.obj, model.tokenizer, steerings, [weight for _, weight in args.steering], args.tokens
+        model.obj,
+        model.tokenizer,
+        steerings,
+        [weight for _, weight in args.steering],
+        args.tokens,
+        args.where,
     )
     rows = []
     with bar(len(each) * len(levels), "writing", "text") as shown:

@@ -32,7 +32,8 @@ def add_model_options(parser: argparse.ArgumentParser, default: str | None = BUN
         "--model",
         default=default,
         metavar="NAME",
-        help=f"A folder, a name on the Hugging Face hub, or {BUNDLED!r}, the bundled model (default).",
+        help=f"A folder, a name on the Hugging Face hub, the .gguf file of a language model, or {BUNDLED!r}, "
+        "the bundled model (default).",
     )
     group.add_argument(
         "--task", choices=TASKS, default=None, help="What the model makes (default: found out)."
@@ -80,6 +81,8 @@ def load(name: str, task: str | None = None, recipe: str | None = None, dtype: s
 
 def find_task(name: str) -> str:
     """ "image" for what has a `model_index.json`, as every diffusers pipeline has, else "text"."""
+    if Path(name).suffix.lower() == ".gguf" and Path(name).is_file():
+        return "text"
     if Path(name).is_dir():
         found = [task for task, file in _MARKS.items() if (Path(name) / file).is_file()]
         if not found:
@@ -106,17 +109,9 @@ _MARKS = {"image": "model_index.json", "text": "config.json"}
 
 
 def _language_model(name: str, dtype: Any, device: str | None) -> Model:
-    import torch
+    from lineas.adapters.language_loading import load_language_model
 
-    transformers = require("transformers", "transformers")
-    try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(name)
-        model = transformers.AutoModelForCausalLM.from_pretrained(name, torch_dtype=dtype or "auto")
-    except (OSError, ValueError) as error:
-        raise HubError(f"{_unreachable(name)} ({_first_line(error)})") from error
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    return Model(model.to(device or ("cuda" if torch.cuda.is_available() else "cpu")).eval(), tokenizer)
+    return Model(*load_language_model(name, dtype, device))
 
 
 def _check_device(device: str) -> None:

@@ -15,16 +15,22 @@ class Writer:
     """Continues a prompt: a callable (prompt, strength, seed) -> the new text, sampled alike for one seed."""
 
     def __init__(
-        self, model: Any, tokenizer: Any, steerings: Sequence[Steering], weights: Sequence[float], tokens: int
+        self,
+        model: Any,
+        tokenizer: Any,
+        steerings: Sequence[Steering],
+        weights: Sequence[float],
+        tokens: int,
+        where: str = "all",
     ) -> None:
-        self.model, self.tokenizer, self.tokens = model, tokenizer, tokens
+        self.model, self.tokenizer, self.tokens, self.where = model, tokenizer, tokens, where
         self.steerings, self.weights = list(steerings), list(weights)
 
     @torch.no_grad()
     def __call__(self, prompt: str, strength: float = 1.0, seed: int = 0) -> str:
         given = self.tokenizer(prompt, return_tensors="pt").to(self.model.device)
         with (
-            steer(self.model, self.steerings, [strength * weight for weight in self.weights]),
+            steer(self.model, self.steerings, [strength * w for w in self.weights], where=self.where),
             torch.random.fork_rng(),
         ):
             torch.manual_seed(seed)

@@ -14,15 +14,23 @@ from typing import TYPE_CHECKING, Any
 
 from lineas.cli import files, models
 from lineas.cli.budget import Budget
-from lineas.cli.console import say
+from lineas.cli.console import complain, say
 from lineas.cli.fitting import Outcome, load_optimisers, train
 from lineas.cli.prompt_sets import add_prompt_options, prompt_sets
 from lineas.cli.runs import SUFFIX, Run, load_run, save_run
-from lineas.cli.train_options import add_train_options, given_options, train_config
+from lineas.cli.train_options import (
+    add_method_options,
+    add_train_options,
+    given_options,
+    method_config,
+    train_config,
+)
 from lineas.config import TrainConfig
 from lineas.errors import ConfigError, NonFiniteError
+from lineas.methods.registry import method_named
 
 if TYPE_CHECKING:
+    from lineas.problem import Problem
     from lineas.steering import Steering
     from lineas.training import Trainer
 
@@ -47,11 +55,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--resume", metavar="FILE", help="Go on from a checkpoint, with the options it was made by."
     )
     add_train_options(parser)
+    add_method_options(parser)
 
 
 def run(args: argparse.Namespace) -> None:
     if args.seconds is not None and not args.seconds > 0:
         raise ConfigError(f"--seconds is {args.seconds:g}, expected more than 0.")
+    if args.method is not None and method_named(args.method).name != "lineas":
+        run_method(args)
+        return
     asked, state = _resumed(args) if args.resume else (_asked(args), None)
     # A resumed run may replace the file that its own first part wrote.
     output = files.new_file(asked.output, args.force or (args.resume is not None and args.output is None))
@@ -81,12 +93,18 @@ def run(args: argparse.Namespace) -> None:
 
 def build_trainer(model: models.Model, asked: Run) -> Trainer:
     """A trainer for a run; the target activations are captured here."""
-    from lineas.adapters import problem_for
     from lineas.training import Trainer
 
     config = TrainConfig(**asked.config)
+    return Trainer(build_problem(model, asked, config.seed), config)
+
+
+def build_problem(model: models.Model, asked: Run, seed: int) -> Problem:
+    """What a method is fitted to: the model, its sites and the prompts of a run."""
+    from lineas.adapters import problem_for
+
     sites = asked.sites[0] if asked.sites and len(asked.sites) == 1 else asked.sites
-    problem = problem_for(
+    return problem_for(
         model.obj,
         asked.source,
         asked.target,
@@ -94,9 +112,37 @@ def build_trainer(model: models.Model, asked: Run) -> Trainer:
         sites=sites,
         recipe=asked.recipe,
         tokenizer=model.tokenizer,
-        seed=config.seed,
+        seed=seed,
     )
-    return Trainer(problem, config)
+
+
+def run_method(args: argparse.Namespace) -> None:
+    """Fit by another method than LinEAS: no checkpoints, and Ctrl-C or the time keep what there is."""
+    from lineas.cli.fitting import fit_method
+
+    if args.resume:
+        raise ConfigError("--resume goes on with LinEAS, the one method that has checkpoints.")
+    method, config = method_named(args.method), method_config(args)
+    seed = getattr(config, "seed", 0)
+    asked = asked_for(args, seed, {})
+    output = files.new_file(asked.output, args.force)
+    if args.preserve and not method.preserves:
+        complain(f"note: the method {method.name} does not use the preserve prompts.")
+    say(f"loading {asked.model} …")
+    model = models.load(asked.model, asked.task, asked.recipe, asked.dtype, asked.device)
+    say(f"{method.name} from {len(asked.source)} source and {len(asked.target)} target prompts …")
+    problem = build_problem(model, asked, seed)
+    try:
+        outcome = fit_method(method, problem, config, Budget(args.seconds))
+    except NonFiniteError as error:
+        _keep_last_good(error, output, asked.label)
+        raise
+    files.save_or_rescue(labelled(outcome.steering, asked.label), output)
+    if outcome.stopped:
+        say(f"stopped by {outcome.stopped}, with what there was")
+    steered = 1 - outcome.steering.sparsity
+    say(f"{len(outcome.steering.maps)} sites, {steered:.1%} of their units steered")
+    say(f"steering: {output}")
 
 
 def labelled(steering: Steering, label: str) -> Steering:
@@ -110,9 +156,14 @@ def cost_change(settings: Mapping[str, Any]) -> str:
 
 
 def _asked(args: argparse.Namespace) -> Run:
-    args.model = args.model or models.BUNDLED
     config = train_config(args)
-    sets = prompt_sets(args, config.seed)
+    return asked_for(args, config.seed, asdict(config))
+
+
+def asked_for(args: argparse.Namespace, seed: int, config: dict[str, Any]) -> Run:
+    """What the command line asks for, with its prompts. Raises `PromptError` and `ConfigError`."""
+    args.model = args.model or models.BUNDLED
+    sets = prompt_sets(args, seed)
     if args.model == models.BUNDLED:
         from lineas.scenes import warn_of_unknown_words
 
@@ -124,7 +175,7 @@ def _asked(args: argparse.Namespace) -> Run:
         target=sets.target,
         preserve=sets.preserve,
         label=sets.label,
-        config=asdict(config),
+        config=config,
         task=args.task,
         recipe=args.recipe,
         sites=tuple(args.sites) if args.sites else None,
@@ -140,7 +191,11 @@ def _file_name(label: str) -> str:
 
 def _resumed(args: argparse.Namespace) -> tuple[Run, dict[str, Any]]:
     fixed = ("source", "target", "preserve", "concept", "kind", "count", "template", "add", "remove", "model")
-    given = [name for name in (*fixed, "task", "recipe", "sites", "dtype", "preset") if getattr(args, name)]
+    given = [
+        name
+        for name in (*fixed, "method", "task", "recipe", "sites", "dtype", "preset")
+        if getattr(args, name)
+    ]
     if given:
         raise ConfigError(
             f"--resume goes on with the options of the checkpoint; leave out --{given[0].replace('_', '-')}. "

@@ -97,6 +97,21 @@ def retain_rate(before: Iterable[bool], after: Iterable[bool]) -> Rate:
     return Rate(sum(b and a for b, a in zip(before, after, strict=True)), sum(before))
 
 
+def joint_rate(first: Iterable[bool], second: Iterable[bool]) -> Rate:
+    """Share of [n] samples in which both are found, or both hold: sample i of one and of the other.
+
+    Raises:
+        MismatchError: unlike numbers of samples.
+    """
+    first, second = [bool(one) for one in first], [bool(one) for one in second]
+    if len(first) != len(second):
+        raise MismatchError(
+            f"Both are judged on the same samples, got {len(first)} and {len(second)} judgements. "
+            "Judge every sample for both."
+        )
+    return presence_rate(a and b for a, b in zip(first, second, strict=True))
+
+
 def monotonicity(values: Sequence[float]) -> float:
     """Net change over total movement of [k] values in the order of strength, in −1 … 1.
 

@@ -12,7 +12,6 @@ import pytest
 
 import lineas as package
 from lineas.cli import COMMANDS, info, main, parser
-from lineas.cli.train_options import RENAMED
 from lineas.cli.values import seeds, strengths, weighted_file
 from lineas.config import TrainConfig
 from lineas.errors import LineasError
@@ -44,7 +43,7 @@ def test_every_train_option_is_there_with_its_sentence() -> None:
         actions = parser(command)._subparsers._group_actions[0].choices[command]._actions  # type: ignore[union-attr]
         helps = {option: action.help for action in actions for option in action.option_strings}
         for entry in fields(TrainConfig):
-            flag = f"--{RENAMED.get(entry.name, entry.name.replace('_', '-'))}"
+            flag = f"--{entry.name.replace('_', '-')}"
             assert helps[flag].startswith(entry.metadata["help"])
 
 

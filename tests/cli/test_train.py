@@ -57,7 +57,12 @@ def test_options_reach_the_training(lineas: Any, toy: Path) -> None:
     steering = Steering.load("steering.safetensors")
     made = steering.provenance.settings
     assert [str(site) for site in steering.maps] == ["unet.conv_norm_out"]
-    assert (made["optimizer"], made["learning_rate"], made["preserve"], made["seed"]) == ("sgd", 1e-3, 0.5, 7)
+    assert (made["optimizer"], made["learning_rate"], made["preserve_weight"], made["seed"]) == (
+        "sgd",
+        1e-3,
+        0.5,
+        7,
+    )
 
 
 @pytest.mark.parametrize(("way", "sign"), [("--remove", 1), ("--add", -1)])

@@ -11,7 +11,7 @@ from core.toy_models import Pair, TwoOutputs, assert_untouched, noise, snapshot,
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from lineas.capture import Recorder, get_output, replace_output
+from lineas.capture import AllRecorded, Recorder, get_output, replace_output
 from lineas.errors import MismatchError, SiteError
 from lineas.pooling import mean_rows
 from lineas.sites import find_sites
@@ -126,6 +126,15 @@ def test_gradients_reach_the_transform_through_the_rows() -> None:
     sum(rows.square().sum() for site in sites for rows in recorder.rows[site]).backward()
     assert all(shift.grad is not None and bool(shift.grad.abs().sum() > 0) for shift in shifts.values())
     assert all(parameter.grad is None for parameter in unet.parameters())
+
+
+def test_a_run_ends_with_the_last_firing_that_is_wanted() -> None:
+    unet, x = toy_unet(), noise(2, 4, 4, 4)
+    sites = find_sites({"": unet}, "*norm*")
+    with Recorder(unet, sites, firings=1) as recorder, pytest.raises(AllRecorded):
+        unet(x)
+    assert [len(rows) for rows in recorder.rows.values()].count(1) == 1 and len(recorder.order) == 1
+    assert not any(module._forward_hooks for module in unet.modules())
 
 
 def test_a_checkpointed_block_is_recorded_once_and_has_the_same_gradient() -> None:

@@ -31,7 +31,7 @@ def test_the_presets_are_those_of_the_paper_and_the_default() -> None:
         ({"learning_rate": -1.0}, "at least 0"),
         ({"learning_rate": math.nan}, "finite"),
         ({"sparsity": math.inf}, "finite"),
-        ({"preserve": "much"}, "expected a number"),
+        ({"preserve_weight": "much"}, "expected a number"),
         ({"standardise": 1}, "expected True or False"),
         ({"optimizer": "lion"}, "one of adam, sgd"),
         ({"map": "cubic"}, "one of affine, gated"),

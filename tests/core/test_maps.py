@@ -78,5 +78,5 @@ def test_families_do_not_mix(map: UnitMap, action: str) -> None:
 
 
 def test_an_unknown_kind_names_the_known_ones() -> None:
-    with pytest.raises(MapError, match="'affine', 'gated', 'low_rank'"):
+    with pytest.raises(MapError, match="'affine', 'banded', 'gated', 'low_rank'"):
         map_from_tensors("cubic", {})

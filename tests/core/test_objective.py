@@ -38,7 +38,7 @@ def w2(u: Tensor, v: Tensor) -> float:
 @pytest.mark.parametrize(("n", "m"), [(6, 6), (6, 4), (3, 7)])
 def test_the_full_objective_is_the_sum_written_out(n: int, m: int, standardise: bool) -> None:
     source, target, preserve, now, kept_now = (rows(k, i) for i, k in enumerate((n, m, 4, n, 4)))
-    config = TrainConfig(standardise=standardise, preserve=1.5)
+    config = TrainConfig(standardise=standardise, preserve_weight=1.5)
     objective = Objective(config, source, target, preserve)
     value = objective.cost(now) + sum(
         objective.preserve({s: [f[part] for f in firings] for s, firings in kept_now.items()}, part)
@@ -75,7 +75,7 @@ def test_the_start_is_the_untouched_model() -> None:
 def test_preserve_rows_count_when_there_are_some_and_they_weigh() -> None:
     source, target, kept = rows(4, 0), rows(4, 1), rows(3, 2)
     assert Objective(TrainConfig(), source, target, kept).preserves
-    assert not Objective(TrainConfig(preserve=0.0), source, target, kept).preserves
+    assert not Objective(TrainConfig(preserve_weight=0.0), source, target, kept).preserves
     assert not Objective(TrainConfig(), source, target, None).preserves
 
 

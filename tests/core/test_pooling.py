@@ -134,3 +134,19 @@ def test_masks_that_do_not_fit_are_refused(pool: MeanPooling | TokenPooling) -> 
         pool(z, 0)
     with pytest.raises(PromptError):
         pool(z[:, :0], -1)
+
+
+@pytest.mark.parametrize("name", ["last", "max"])
+def test_last_and_largest_positions_are_those_of_a_loop(name: str) -> None:
+    z = torch.randn(3, 5, 4, generator=torch.Generator().manual_seed(0))
+    mask = torch.tensor([[1, 1, 1, 0, 0], [0, 1, 0, 1, 0], [1, 1, 1, 1, 1]], dtype=torch.bool)
+    real = [each[row] for each, row in zip(z, mask, strict=True)]
+    expected = [each[-1] if name == "last" else each.amax(0) for each in real]
+    pool = parse_pooling(name)
+    assert str(pool) == name
+    assert torch.equal(pool(z, -1, mask), torch.stack(expected))
+    assert torch.equal(pool(z.mT, 1, mask), torch.stack(expected))
+    assert torch.equal(pool(z[:, 0], -1), z[:, 0])
+    assert pool(z.bfloat16(), -1, mask).dtype == torch.float32
+    with pytest.raises(PromptError, match="No real token"):
+        pool(z, -1, mask & False)

@@ -108,6 +108,19 @@ def test_hooks_go_when_a_run_fails() -> None:
     assert not any(module._forward_hooks for module in problem.model.modules())
 
 
+def test_nothing_behind_the_last_site_runs_once_the_order_is_known() -> None:
+    problem = ToyProblem()
+    problem.sites = problem.sites[:1]
+    ran: list[nn.Module] = []
+    problem.model.head.register_forward_hook(lambda module, args, output: ran.append(module))
+    before = problem.rows("source", [0, 1])
+    assert ran
+    problem.order_sites()
+    ran.clear()
+    after = problem.rows("source", [0, 1])
+    assert not ran and torch.equal(before[problem.sites[0]][0], after[problem.sites[0]][0])
+
+
 def test_the_provenance_is_complete() -> None:
     made = ToyProblem().provenance("method", steps=3)
     assert (made.method, made.base_model, made.settings["steps"]) == ("method", "toy", 3)

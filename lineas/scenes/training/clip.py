@@ -11,7 +11,7 @@ import numpy as np
 import open_clip
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from lineas.scenes.training.data import HELD_OUT_SEED, pixels, read_shard
 from lineas.scenes.training.optimiser import Optimisers, ramp
@@ -71,6 +71,7 @@ def main() -> None:
     parser.add_argument("shards", type=Path)
     parser.add_argument("output", type=Path)
     parser.add_argument("--minutes", type=float, default=8.0)
+    parser.add_argument("--start", type=Path, help="an open_clip_model.safetensors to go on from")
     arguments = parser.parse_args()
     torch.manual_seed(0)
     torch.set_flush_denormal(True)
@@ -78,6 +79,8 @@ def main() -> None:
     tokenizer.save_pretrained(arguments.output)
     settings = config(len(tokenizer), arguments.output)
     model = open_clip.CLIP(settings["embed_dim"], settings["vision_cfg"], settings["text_cfg"])
+    if arguments.start:
+        model.load_state_dict({name: t.float() for name, t in load_file(arguments.start).items()})
     optimisers = Optimisers(model, muon_lr=0.01, adam_lr=2e-3, outer=("conv1", "proj", "positional"))
 
     def encode(prompts: list[str]) -> torch.Tensor:

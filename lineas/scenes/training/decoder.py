@@ -4,18 +4,77 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from diffusers import AutoencoderTiny
+from torch import Tensor
 
+from lineas.scenes.training.autoencoder import build
 from lineas.scenes.training.data import HELD_OUT_SEED, noise_for, pixels, read_shard
 from lineas.scenes.training.denoiser import Denoiser
 from lineas.scenes.training.optimiser import Optimisers, ramp
+from lineas.scenes.training.parallel import Helper
 from lineas.scenes.training.text import build_tokenizer
 
-BATCH, CROP = 24, 64
+BATCH = 20
+HEIGHT, WIDTH = 12, 10
+"""Cells of the window that one step decodes; most objects stand whole in it."""
+MARGIN = 2
+"""Cells at a cut edge that are decoded but not compared: the decoder misses their neighbours."""
+IMAGES, STEPS = 256, 60
+"""Images whose own latents are made at a time, and the steps they serve."""
+
+
+def load_denoiser(folder: Path) -> Denoiser:
+    """The trained text encoder and UNet, frozen."""
+    tokenizer = build_tokenizer(folder / "tokenizer")
+    denoiser = Denoiser(len(tokenizer), tokenizer.eos_token_id).to(memory_format=torch.channels_last)
+    denoiser.load_state_dict(torch.load(folder / "checkpoint.pt", weights_only=True)["model"])
+    return denoiser.eval().requires_grad_(False)
+
+
+def losses(
+    model: AutoencoderTiny, seed: int, shards: Path, denoiser: Path, own_share: float
+) -> Iterator[Tensor]:
+    """Endless losses on windows of latents that the UNet made, or that the encoder made, with grain."""
+    rng, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
+    paths = [p for p in sorted(shards.glob("0??????.latents.npz")) if int(p.name[:7]) < HELD_OUT_SEED]
+    draw = load_denoiser(denoiser)
+    while True:
+        path = paths[rng.integers(len(paths))]
+        images, u, _, _ = read_shard(path.with_name(path.name.replace(".latents", "")))
+        pick = rng.permutation(len(images))[:IMAGES]
+        with np.load(path) as cache:
+            encoded = torch.from_numpy(cache["latents"][pick]).float()
+            tokens = torch.from_numpy(cache["tokens"][pick]).long()
+        noise = noise_for(torch.from_numpy(u[pick]), generator)
+        with torch.no_grad():
+            own = torch.cat([draw(*part) for part in zip(tokens.split(32), noise.split(32), strict=True)])
+        for _ in range(STEPS):
+            index = torch.from_numpy(rng.choice(IMAGES, BATCH, replace=False))
+            grain = 0.1 * torch.randn(encoded[index].shape, generator=generator)
+            chosen = torch.rand(BATCH, 1, 1, 1, generator=generator) < own_share
+            latent = torch.where(chosen, own[index], encoded[index] + grain)
+            yield window_loss(model, latent, images[pick[index.numpy()]], rng)
+
+
+def window_loss(
+    model: AutoencoderTiny, latent: Tensor, images: np.ndarray, rng: np.random.Generator
+) -> Tensor:
+    """Absolute error, also of the slopes, over one window that all images of the batch share."""
+    y, x = int(rng.choice([0, 4, 4, 4])), int(rng.integers(0, 17 - WIDTH))
+    window = latent[:, :, y : y + HEIGHT, x : x + WIDTH].contiguous(memory_format=torch.channels_last)
+    target = pixels(images[:, 8 * y : 8 * (y + HEIGHT), 8 * x : 8 * (x + WIDTH)])
+    difference = (model.decoder(window) + 1) / 2 - target
+    top, bottom = MARGIN * (y > 0), HEIGHT - MARGIN * (y + HEIGHT < 16)
+    left, right = MARGIN * (x > 0), WIDTH - MARGIN * (x + WIDTH < 16)
+    difference = difference[:, :, 8 * top : 8 * bottom, 8 * left : 8 * right]
+    slopes = difference.diff(dim=2).abs().mean() + difference.diff(dim=3).abs().mean()
+    return difference.abs().mean() + 0.5 * slopes
 
 
 def main() -> None:
@@ -24,55 +83,39 @@ def main() -> None:
     parser.add_argument("autoencoder", type=Path)
     parser.add_argument("denoiser", type=Path)
     parser.add_argument("output", type=Path)
-    parser.add_argument("--minutes", type=float, default=15.0)
-    parser.add_argument("--muon-lr", type=float, default=0.003)
-    parser.add_argument("--own-share", type=float, default=0.7, help="share of latents that the UNet made")
+    parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument("--muon-lr", type=float, default=0.005)
+    parser.add_argument("--own-share", type=float, default=0.75, help="share of latents that the UNet made")
     arguments = parser.parse_args()
     torch.manual_seed(0)
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
-    tokenizer = build_tokenizer(arguments.denoiser / "tokenizer")
-    denoiser = Denoiser(len(tokenizer), tokenizer.eos_token_id).to(memory_format=torch.channels_last).eval()
-    denoiser.load_state_dict(torch.load(arguments.denoiser / "checkpoint.pt", weights_only=True)["model"])
     model = AutoencoderTiny.from_pretrained(arguments.autoencoder).to(memory_format=torch.channels_last)
-    optimisers = Optimisers(model.decoder, arguments.muon_lr, arguments.muon_lr / 5)
-    rng, generator = np.random.default_rng(0), torch.Generator().manual_seed(0)
-    paths = [p for p in sorted(arguments.shards.glob("???????.npz")) if int(p.stem) < HELD_OUT_SEED]
-    start, step, values = time.time(), 0, []
-    while True:
-        images, u, prompts, _ = read_shard(paths[rng.integers(len(paths))])
-        for index in np.array_split(rng.permutation(len(images)), len(images) // BATCH)[:20]:
-            progress = (time.time() - start) / (60 * arguments.minutes)
-            if progress >= 1:
-                model.save_pretrained(arguments.output)
-                return
-            target = pixels(images[index])
-            with torch.no_grad():
-                tokens = tokenizer(
-                    [prompts[i] for i in index], padding="max_length", truncation=True, return_tensors="pt"
-                )
-                own = denoiser(tokens.input_ids, noise_for(torch.from_numpy(u[index]), generator))
-                encoded = model.encoder(target * 2 - 1)
-                chosen = torch.rand(len(index), 1, 1, 1, generator=generator) < arguments.own_share
-                latent = torch.where(
-                    chosen, own, encoded + 0.1 * torch.randn(encoded.shape, generator=generator)
-                )
-            # 64 × 64 pixels are compared; the decoder sees a margin of four cells around them.
-            y, x = 8 * int(rng.choice([0, 4, 8, 8])), 8 * int(rng.integers(0, 9))
-            top, left = max(0, y // 8 - 4), max(0, x // 8 - 4)
-            window = latent[:, :, top : y // 8 + 12, left : x // 8 + 12]
-            drawn = (model.decoder(window.contiguous(memory_format=torch.channels_last)) + 1) / 2
-            drawn = drawn[:, :, y - 8 * top :, x - 8 * left :][:, :, :CROP, :CROP]
-            difference = drawn - target[:, :, y : y + CROP, x : x + CROP]
-            slopes = difference.diff(dim=2).abs().mean() + difference.diff(dim=3).abs().mean()
-            value = difference.abs().mean() + 0.5 * slopes
-            value.backward()
-            optimisers.step(ramp(progress))
-            values.append(value.item())
-            step += 1
-            if step % 50 == 0:
-                print(f"{time.time() - start:.0f} s  step {step}  loss {np.mean(values):.4f}", flush=True)
-                values = []
+    model.encoder.requires_grad_(False)
+    optimisers = Optimisers(model, arguments.muon_lr, arguments.muon_lr / 5)
+    stream = partial(
+        losses, shards=arguments.shards, denoiser=arguments.denoiser, own_share=arguments.own_share
+    )
+    mine, extra = stream(model, 0), Helper(build(), stream)
+    start, step, helped, values = time.time(), 0, 0, []
+    while (progress := (time.time() - start) / (60 * arguments.minutes)) < 1:
+        value = next(mine)
+        value.backward()
+        helped += extra.share(model)
+        optimisers.step(ramp(progress))
+        extra.publish(model)
+        values.append(value.item())
+        step += 1
+        if step % 50 == 0:
+            print(
+                f"{time.time() - start:.0f} s  step {step} (+{helped})  loss {np.mean(values):.4f}",
+                flush=True,
+            )
+            helped, values = 0, []
+        if step % 300 == 0:
+            model.save_pretrained(arguments.output)
+    extra.stop()
+    model.save_pretrained(arguments.output)
 
 
 if __name__ == "__main__":

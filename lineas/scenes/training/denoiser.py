@@ -21,6 +21,7 @@ from PIL import Image
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
+from lineas.scenes.render import FLOOR, positions
 from lineas.scenes.training.data import HELD_OUT_SEED, noise_for, pixels, read_shard
 from lineas.scenes.training.optimiser import Optimisers, ramp
 from lineas.scenes.training.parallel import Helper
@@ -66,27 +67,30 @@ class Denoiser(nn.Module):
         return self.unet(sample, torch.tensor(TIMESTEP), encoder_hidden_states=words).sample
 
 
+CACHED = ("latents", "u", "tokens", "occupied")
+
+
 class Latents:
     """Cached training examples; shards that another process finishes later join on :meth:`refresh`."""
 
     def __init__(self, folder: Path, tokenizer: CLIPTokenizer) -> None:
         self.folder, self.tokenizer = folder, tokenizer
-        self.loaded: dict[str, tuple[Tensor, Tensor, Tensor]] = {}
+        self.loaded: dict[str, tuple[Tensor, ...]] = {}
 
     def refresh(self) -> int:
         for path in sorted(self.folder.glob("0*.latents.npz")):
             if path.name not in self.loaded and "part" not in path.name:
                 with np.load(path) as cache:
-                    latents, u, tokens = (torch.from_numpy(cache[key]) for key in ("latents", "u", "tokens"))
-                self.loaded[path.name] = latents, u, tokens
+                    self.loaded[path.name] = tuple(torch.from_numpy(cache[key]) for key in CACHED)
         return len(self.loaded)
 
-    def batch(self, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """Tokens, noise and target latents of ``size`` random examples of one random shard."""
+    def batch(self, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Tokens, noise, target latents and where objects stand, of random examples of one random shard."""
         names = list(self.loaded)
-        latents, u, tokens = self.loaded[names[int(torch.randint(len(names), (), generator=generator))]]
-        pick = torch.randint(len(latents), (size,), generator=generator)
-        return tokens[pick].long(), noise_for(u[pick], generator), latents[pick].float()
+        shard = self.loaded[names[int(torch.randint(len(names), (), generator=generator))]]
+        pick = torch.randint(len(shard[0]), (size,), generator=generator)
+        latents, u, tokens, occupied = (part[pick] for part in shard)
+        return tokens.long(), noise_for(u, generator), latents.float(), occupied
 
 
 def cache_latents(shard: Path, autoencoder: AutoencoderTiny, tokenizer: CLIPTokenizer) -> None:
@@ -94,18 +98,34 @@ def cache_latents(shard: Path, autoencoder: AutoencoderTiny, tokenizer: CLIPToke
     path = shard.with_suffix(".latents.npz")
     if path.exists():
         return
-    images, u, prompts, _ = read_shard(shard)
+    images, u, prompts, scenes = read_shard(shard)
     with torch.no_grad():
         parts = [autoencoder.encode(pixels(part) * 2 - 1).latents for part in np.array_split(images, 128)]
     tokens = tokenizer(prompts, padding="max_length", truncation=True, return_tensors="np").input_ids
     temporary = path.with_suffix(".part.npz")
-    np.savez(temporary, latents=torch.cat(parts).half().numpy(), u=u, tokens=tokens.astype(np.int16))
+    occupied = np.stack(
+        [occupied_cells(len(scene.objects), row) for scene, row in zip(scenes, u, strict=True)]
+    )
+    latents = torch.cat(parts).half().numpy()
+    np.savez(temporary, latents=latents, u=u, tokens=tokens.astype(np.int16), occupied=occupied)
     temporary.rename(path)
 
 
-def regression(output: Tensor, latents: Tensor) -> Tensor:
-    """Squared for small errors, absolute for large ones: undecided places choose instead of averaging."""
-    return F.smooth_l1_loss(output.float(), latents, beta=0.3)
+def occupied_cells(count: int, u: np.ndarray) -> np.ndarray:
+    """[16, 16] bool: the latent cells that objects stand on."""
+    cells = np.zeros((16, 16), dtype=bool)
+    for left, size in positions(count, u):
+        cells[(FLOOR - size) // 8 : FLOOR // 8, left // 8 : (left + size) // 8] = True
+    return cells
+
+
+def regression(output: Tensor, latents: Tensor, occupied: Tensor) -> Tensor:
+    """Squared for small errors, absolute for large ones: undecided places choose instead of averaging.
+
+    Objects count thrice: they are the smaller part of the picture and the harder one.
+    """
+    error = F.smooth_l1_loss(output.float(), latents, beta=0.3, reduction="none")
+    return (error * (1 + 2 * occupied.unsqueeze(1))).mean()
 
 
 def losses(model: Denoiser, seed: int, data: Latents, batch: int) -> Iterator[Tensor]:
@@ -114,8 +134,8 @@ def losses(model: Denoiser, seed: int, data: Latents, batch: int) -> Iterator[Te
     for turn in itertools.count():
         if turn % 50 == 0:
             data.refresh()
-        tokens, noise, latents = data.batch(batch, generator)
-        yield regression(model(tokens, noise), latents)
+        tokens, noise, latents, occupied = data.batch(batch, generator)
+        yield regression(model(tokens, noise), latents, occupied)
 
 
 @torch.no_grad()

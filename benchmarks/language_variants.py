@@ -1,0 +1,67 @@
+"""The rows of the language tables: methods with their defaults, LinEAS with one option changed at a time."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Any
+
+from language_cells import Variant
+
+from lineas.config import TrainConfig
+
+DEFAULT, DEFAULT_SITES = TrainConfig.preset("fast"), "post_attention"
+COUNT = 32
+"""Sentences of each set that there are."""
+STRENGTHS = (0.25, 0.5, 0.75, 1.0)
+
+
+def methods(names: list[str] | None = None, quick: bool = False) -> list[Variant]:
+    """Table A: LinEAS with and without preserve texts, and every other method that is installed."""
+    short: dict[str, Any] = {"steps": 2} if quick else {}
+    found = [
+        Variant("LinEAS", "lineas", preserve=True, options=dict(short)),
+        Variant("LinEAS, no preserve texts", "lineas", options=dict(short)),
+    ]
+    trained = {"reft", "lofit"}
+    found += [
+        Variant(name, name, options=dict(short) if name in trained else {})
+        for name in _registered()
+        if name != "lineas"
+    ]
+    if "lofit" in _registered():
+        found.append(Variant("lofit, reward", "lofit", reward=True, options=dict(short)))
+    return [each for each in found if names is None or each.label in names or each.method in names]
+
+
+def ablations(quick: bool = False) -> list[Variant]:
+    """Table C: LinEAS with preserve texts; samples, sparsity, steps and sites, one changed at a time."""
+    counts, steps = ((2, 4), (1, 2)) if quick else ((2, 4, 8, 16, 32), (10, 30, 100, 300, 1000, 10000))
+    gammas = (0.0, 0.1) if quick else (0.0, 0.01, 0.03, 0.1, 0.3, 1.0)
+    few: dict[str, Any] = {"steps": 2} if quick else {}
+    return [
+        *(_lineas(f"N = {n}", few, count=n) for n in counts),
+        *(_lineas(f"γ = {gamma:g}", few, sparsity=gamma) for gamma in gammas),
+        *(_lineas(f"{n} steps", {}, steps=n) for n in steps),
+        *(
+            _lineas(f"sites {name}", few, sites=name)
+            for name in ("post_attention", "norms", "mlp", "attention")
+        ),
+    ]
+
+
+def _lineas(
+    label: str, options: dict[str, Any], count: int | None = None, sites: str | None = None, **changes: Any
+) -> Variant:
+    """LinEAS with something changed; what equals the default is left out, so that it is measured once."""
+    kept = {name: value for name, value in changes.items() if value != getattr(DEFAULT, name)}
+    sites = None if sites == DEFAULT_SITES else sites
+    count = None if count == COUNT else count
+    return Variant(label, "lineas", True, sites, count, options={**options, **kept})
+
+
+def _registered() -> list[str]:
+    if importlib.util.find_spec("lineas.methods.registry") is None:
+        return ["lineas"]
+    from lineas.methods.registry import METHODS
+
+    return list(METHODS)

@@ -1,0 +1,103 @@
+"""Continuations: what a language model writes after given openings, in batches and repeatably."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from lineas.errors import ConfigError, PromptError
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How tokens are drawn; the defaults are those of LinEAS (arXiv 2503.10679, section 5).
+
+    tokens: length of a continuation, at least 1. temperature: 1 is the model's own distribution, lower is
+    more predictable, 0 always takes the likeliest token. top_p: share of the distribution that is drawn from,
+    in (0, 1]. repetition_penalty: divides the scores of tokens that were there already; 1 is none.
+    """
+
+    tokens: int = 20
+    temperature: float = 1.0
+    top_p: float = 0.3
+    repetition_penalty: float = 1.2
+
+    def __post_init__(self) -> None:
+        if self.tokens < 1 or self.temperature < 0 or not 0 < self.top_p <= 1 or self.repetition_penalty <= 0:
+            raise ConfigError(
+                f"Cannot sample with {self}: expected tokens ≥ 1, temperature ≥ 0, top_p in (0, 1] and a "
+                "positive repetition_penalty."
+            )
+
+    def arguments(self) -> dict[str, Any]:
+        """What `generate` takes."""
+        common = {
+            "max_new_tokens": self.tokens,
+            "repetition_penalty": self.repetition_penalty,
+            "num_beams": 1,
+            "use_cache": True,
+        }
+        if self.temperature == 0:
+            return common | {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
+        return common | {"do_sample": True, "temperature": self.temperature, "top_p": self.top_p, "top_k": 0}
+
+
+@torch.no_grad()
+def continuations(
+    model: Any,
+    tokenizer: Any,
+    openings: Sequence[str],
+    *,
+    samples: int = 1,
+    seed: int = 0,
+    sampling: Sampling | None = None,
+    batch: int = 64,
+    progress: Callable[[int], object] | None = None,
+) -> list[list[str]]:
+    """One list of `samples` continuations per opening, without the opening, as plain text.
+
+    model: as it is, steered or not. seed: the same seed, batch and model give the same texts; the global
+    random state is left alone. batch: sequences that run at once, padded on the left; openings of like
+    lengths share one. progress: called with the number of texts made since the last call.
+
+    Raises `PromptError` without openings and `ConfigError` for impossible numbers.
+    """
+    if not openings or isinstance(openings, str):
+        raise PromptError("Got no openings, expected a list of texts to continue.")
+    if samples < 1 or batch < 1:
+        raise ConfigError(f"samples is {samples} and batch {batch}, expected at least 1 of each.")
+    sampling = sampling or Sampling()
+    ids = [tokenizer(text)["input_ids"] for text in openings]
+    queue = sorted((number for number in range(len(ids)) for _ in range(samples)), key=lambda n: len(ids[n]))
+    made: list[list[str]] = [[] for _ in openings]
+    devices = [model.device] if model.device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        for start in range(0, len(queue), batch):
+            part = queue[start : start + batch]
+            new = _continue(model, tokenizer, [ids[number] for number in part], sampling)
+            for number, text in zip(part, new, strict=True):
+                made[number].append(text)
+            if progress is not None:
+                progress(len(part))
+    return made
+
+
+def _continue(model: Any, tokenizer: Any, rows: list[list[int]], sampling: Sampling) -> list[str]:
+    length = max(map(len, rows))
+    padding = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id or 0
+    ids = torch.tensor([[padding] * (length - len(row)) + row for row in rows], device=model.device)
+    mask = torch.tensor([[0] * (length - len(row)) + [1] * len(row) for row in rows], device=model.device)
+    out = model.generate(
+        input_ids=ids, attention_mask=mask, pad_token_id=padding, **sampling.arguments()
+    ).tolist()
+    return [_new_text(tokenizer, row, whole[length:]) for row, whole in zip(rows, out, strict=True)]
+
+
+def _new_text(tokenizer: Any, before: list[int], after: list[int]) -> str:
+    # Decoded with the opening: on their own, many tokenizers drop the space before the new tokens.
+    opening = tokenizer.decode(before, skip_special_tokens=True)
+    return tokenizer.decode(before + after, skip_special_tokens=True)[len(opening) :]

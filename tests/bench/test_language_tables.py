@@ -1,0 +1,104 @@
+"""The scripts behind the language tables, end to end on tiny random models."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("transformers")
+pytest.importorskip("lm_eval")
+pytest.importorskip("profanity_check")
+
+import language_tables
+import paper_images
+import paper_rows
+from language_cells import Bench
+from language_variants import ablations, methods
+from results import Results
+
+
+def test_results_are_computed_once_and_survive_a_line_cut_off(tmp_path: Path) -> None:
+    path, calls = tmp_path / "cells.jsonl", []
+    results = Results(path)
+    for _ in range(2):
+        assert results.compute({"a": 1, "b": None}, lambda: calls.append(1) or 5) == 5
+    results.compute({"a": 2}, lambda: 6)
+    with path.open("a") as file:
+        file.write('{"key": {"a": 3}, "val')
+    again = Results(path)
+    assert again.get({"b": None, "a": 1}) == 5 and {"a": 3} not in again
+    again.compute({"a": 3}, lambda: 7)
+    again.forget({"a": 3})
+    again.compute({"a": 3}, lambda: 8)
+    newest = Results(path)
+    assert (newest.get({"a": 3}), newest.get({"a": 2}), calls) == (8, 6, [1])
+    assert sorted(value for _, value in newest.find(a=1)) == [5]
+
+
+def run(folder: Path, *words: str) -> str:
+    common = ["--quick", "--seeds", "0", "--strengths", "1", "--threads", "1"]
+    language_tables.main([*words, *common, "--output", str(folder), "--steerings", str(folder / "s")])
+    return (folder / "language.md").read_text(encoding="utf-8")
+
+
+def test_tables_are_filled_and_a_rerun_computes_nothing(tmp_path: Path, monkeypatch: Any) -> None:
+    text = run(tmp_path, "A", "D", "--methods", "LinEAS")
+    assert "Table A" in text and "| LinEAS, 1 |" in text and "| none |" in text
+    assert "Table D" in text and "| sequence |" in text
+    lines = (tmp_path / "language.jsonl").read_text().splitlines()
+    kinds = {json.loads(line)["key"]["kind"] for line in lines}
+    assert kinds == {"machine", "row", "fit", "knowledge", "toxicity", "composition"}
+    monkeypatch.setattr(Bench, "_fit", lambda *_: pytest.fail("fitted again"))
+    monkeypatch.setattr("language_cells.text_figures", lambda *_, **__: pytest.fail("measured again"))
+    assert run(tmp_path, "A", "D", "--methods", "LinEAS") == text
+    assert (tmp_path / "language.jsonl").read_text().splitlines() == lines
+
+
+def test_a_run_that_is_out_of_time_goes_on_later(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr("language_cells.text_figures", fake_figures)
+    assert "LinEAS" not in run(tmp_path, "A", "--seconds", "0")
+    text = run(tmp_path, "A", "C")
+    for label in ("LinEAS, no preserve texts, 1", "N = 2, 1", "γ = 0.1, 1", "1 steps, 1", "sites mlp, 1"):
+        assert f"| {label} |" in text
+
+
+def fake_figures(model: Any, tokenizer: Any, openings: Any = (), texts: Any = (), **_: Any) -> Any:
+    from lineas.evaluation.perplexity import Perplexity
+    from lineas.evaluation.text_figures import TextFigures, Toxicity
+
+    if openings:
+        return TextFigures(Toxicity((1,) * len(openings), (2,) * len(openings)))
+    return TextFigures(perplexity=Perplexity((3.0,) * len(texts), (2,) * len(texts)))
+
+
+def test_what_equals_the_default_is_measured_once() -> None:
+    default = next(each for each in methods() if each.label == "LinEAS").key()
+    same = {each.label for each in ablations() if each.key() == default}
+    assert same == {"N = 32", "γ = 0", "100 steps", "sites post_attention"}
+    assert len({each.label for each in (*methods(), *ablations())}) == len(methods()) + len(ablations())
+
+
+@pytest.mark.parametrize("name", paper_rows.MODELS)
+def test_rows_of_the_paper_run_on_a_tiny_model_of_the_same_class(name: str, tmp_path: Path) -> None:
+    paper_rows.main([name, "--quick", "--output", str(tmp_path)])
+    text = (tmp_path / "paper.md").read_text(encoding="utf-8")
+    assert "| none |" in text and "| LinEAS, 1 |" in text
+
+
+def test_the_image_row_of_the_paper_runs_on_a_tiny_pipeline_of_the_same_class(tmp_path: Path) -> None:
+    from adapters.tiny_pipelines import sdxl
+
+    from lineas.adapters.recipes import RECIPES, Recipe
+    from lineas.evaluation.image_measures import image_measures
+
+    assert len(paper_images.CONCEPTS) == 15 and paper_images.RECIPE in RECIPES
+    options = {"recipe": Recipe("one"), "count": 2, "held_out": 2, "steps": 1}
+    measures = lambda prompts, concept: image_measures(prompts)  # noqa: E731
+    for _ in range(2):
+        results = paper_images.run(sdxl(), ["car", "bokeh"], tmp_path, measures, **options)
+    assert len(results.cells) == 2 and (tmp_path / "bokeh.safetensors").exists()
+    text = (tmp_path / "images.md").read_text(encoding="utf-8")
+    assert "| car |" in text and "| mean |" in text

@@ -1,0 +1,124 @@
+"""The commands on a language model in a folder: train, evaluate, export; and on images: evaluate, compare."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from adapters.toy_language import PRESERVE, SOURCE, TARGET, model, tokenizer, transformers
+
+from lineas.adapters.language_sites import language_sites
+from lineas.affine import AffineMap
+from lineas.apply import steer
+from lineas.cli import evaluate
+from lineas.evaluation.multiple_choice import Accuracy
+from lineas.steering import Steering
+
+IDS = torch.tensor([[1, 5, 6, 7, 8]])
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with a tiny Llama in model/, text files, and a steering of it that only shifts."""
+    monkeypatch.chdir(tmp_path)
+    made = model("Llama")
+    made.save_pretrained("model")
+    tokenizer().save_pretrained("model")
+    for name, texts in {"source": SOURCE, "target": TARGET, "preserve": PRESERVE}.items():
+        Path(f"{name}.txt").write_text("\n".join(texts))
+    sites = language_sites({"": made}, "mlp")[1:]
+    shift = AffineMap(torch.zeros(16), torch.linspace(-1, 1, 16))
+    Steering(dict.fromkeys(sites, shift)).save("shift.safetensors")
+    return tmp_path
+
+
+def test_a_steering_is_trained_and_evaluated(lineas: Any, folder: Path, monkeypatch: Any) -> None:
+    pytest.importorskip("profanity_check")
+    words = ("--source", "source.txt", "--target", "target.txt", "--preserve", "preserve.txt", "--steps", 2)
+    code, out, err = lineas("train", "--model", "model", *words, "--output", "cold.safetensors")
+    assert code == 0, err
+    answers = iter([Accuracy((True, False)), Accuracy((True, True)), Accuracy((False, True))])
+    monkeypatch.setattr("lineas.evaluation.text_figures.multiple_choice", lambda *_, **__: next(answers))
+    code, out, err = lineas(
+        "evaluate", "--model", "model", "--steering", "cold.safetensors:0.5", "--sweep", "0,0.5,1",
+        "--openings", "source.txt", "--samples", 2, "--text", "target.txt", "--questions", "some.yaml",
+        "--output", "figures.json",
+    )  # fmt: skip
+    assert code == 0, err
+    assert "| strength | toxic continuations | perplexity | accuracy |" in out
+    assert [line.split("|")[1].strip() for line in out.splitlines()[2:5]] == ["0", "0.5", "1"]
+    record = json.loads(Path("figures.json").read_text())["strengths"]
+    assert record["1"]["accuracy"]["right"] == [0, 1] and sum(record["0"]["toxicity"]["counts"]) == 8
+    assert lineas("evaluate", "--model", "model", "--text", "target.txt", "--output", "figures.json")[0] == 2
+
+
+def test_evaluate_says_what_is_missing(lineas: Any, folder: Path) -> None:
+    code, _, err = lineas("evaluate", "--model", "model")
+    assert code == 2 and "--openings, --text or --questions" in err
+    code, _, err = lineas("evaluate", "--model", "model", "--text", "nowhere.txt")
+    assert code == 2 and "nowhere.txt" in err
+
+
+def test_a_control_vector_is_written_where_a_steering_only_shifts(lineas: Any, folder: Path) -> None:
+    gguf = pytest.importorskip("gguf")
+    code, out, err = lineas("export", "shift.safetensors", "--model", "model", "--format", "gguf")
+    assert code == 0, err
+    assert "control vector: shift.gguf (1 blocks, 1 to 1)" in out
+    assert [t.name for t in gguf.GGUFReader("shift.gguf").tensors] == ["direction.1"]
+    steering = Steering.load("shift.safetensors")
+    scaled = {s: AffineMap(torch.ones(16), m.tensors()["shift"]) for s, m in steering.maps.items()}
+    Steering(scaled).save("scale.safetensors")
+    code, _, err = lineas("export", "scale.safetensors", "--model", "model", "--format", "gguf")
+    assert code == 2 and "it scales units" in err and not Path("scale.gguf").exists()
+
+
+def test_a_checkpoint_is_written_that_needs_no_lineas(lineas: Any, folder: Path) -> None:
+    words = ("export", "shift.safetensors", "--model", "model", "--format", "checkpoint", "--strength", "0.5")
+    code, out, err = lineas(*words)
+    assert code == 0, err
+    assert "checkpoint: shift-checkpoint" in out
+    stock = transformers.AutoModelForCausalLM.from_pretrained("shift-checkpoint")
+    made = transformers.AutoModelForCausalLM.from_pretrained("model")
+    with torch.no_grad(), steer(made, Steering.load("shift.safetensors"), 0.5):
+        torch.testing.assert_close(stock(IDS).logits, made(IDS).logits, rtol=1e-4, atol=1e-5)
+    assert transformers.AutoTokenizer.from_pretrained("shift-checkpoint").pad_token == "<pad>"
+    code, _, err = lineas(*words)
+    assert code == 2 and "not empty" in err
+    assert lineas(*words, "--force")[0] == 0
+
+
+def test_images_are_evaluated_and_compared(lineas: Any, toy: Path, steering_file: Path) -> None:
+    Path("prompts.txt").write_text("a thing at night\na thing\n")
+    code, out, err = lineas(
+        "evaluate",
+        "--model",
+        "toy",
+        "--steering",
+        steering_file,
+        "--prompts",
+        "prompts.txt",
+        "--output",
+        "f.json",
+    )
+    assert code == 0, err
+    assert "mean square change" in out and json.loads(Path("f.json").read_text())["strengths"] == [0.0, 1.0]
+    assert lineas("evaluate", "--model", "toy", "--steering", steering_file)[0] == 2
+    words = ("compare", steering_file, f"{steering_file}:0.5", "--model", "toy", "--prompts", "prompts.txt")
+    code, out, err = lineas(*words, "--seeds", "0,1", "--unsteered")
+    assert code == 0, err
+    assert "compare.html (4 pairs" in out
+    assert "night at 0.5" in Path("compare.html").read_text()
+    assert lineas(*words)[0] == 2  # the file is there already
+
+
+def test_bundled_images_are_measured_by_their_own_detector(monkeypatch: Any) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr("lineas.scenes.load_clip", lambda: asked.append("clip") or None)
+    monkeypatch.setattr("lineas.scenes.Detector.load", lambda: type("D", (), {"found": None})())
+    args = type(
+        "A", (), {"model": "scenes", "clip": None, "features": None, "concept": "at night", "device": None}
+    )
+    assert {"found", "erased", "rest kept"} <= set(evaluate._image_measures(args, ["a"])) and asked  # type: ignore[arg-type]
