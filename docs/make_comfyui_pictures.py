@@ -126,7 +126,9 @@ def results(editor: Frontend, server: ComfyServer, flow: Workflow, name: str) ->
     sheet = [node for node in flow["nodes"] if node["type"] == "LineasSweepGrid"]
     if sheet:
         return pictures(server, shown, sheet[0])[0]
-    drawn = [node for node in flow["nodes"] if node["type"] == "PreviewImage"]
+    drawn = sorted(
+        (node for node in flow["nodes"] if node["type"] == "PreviewImage"), key=lambda node: node["pos"][0]
+    )
     images = [pictures(server, shown, node)[0] for node in drawn]
     return contact_sheet([images], column_labels=[node["title"] for node in drawn], cell=256, font_size=20)
 

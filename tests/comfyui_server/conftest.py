@@ -17,7 +17,7 @@ from comfyui_server.server import REPOSITORY, ComfyServer, installations, runnin
 
 WORKFLOWS = REPOSITORY / "workflows"
 FOUND = installations()
-QUICK = {"count": 2}, {"steps": 2, "preview_every": 1, "micro_batch": 2}
+QUICK = {"count": 2}, {"steps": 3, "preview_every": 1, "micro_batch": 2, "learning_rate": 0.2}
 """Concept Prompts and Train Steering in a test: whether it works, not how well."""
 
 REQUIRED = ("aiohttp", "comfyui_frontend_package", "torchsde", "einops", "av", "alembic")
