@@ -4,6 +4,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 # For example PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu" for torch without CUDA.
 PIP_ARGS ?=
+# The node pack is tested in the ComfyUI of this folder, if it is there; what it needs is installed, all but torch.
+COMFYUI_PATH ?= $(HOME)/ComfyUI
 # `lineas demo` takes options: make demo ARGS="--help"
 ARGS ?=
 
@@ -23,4 +25,8 @@ $(VENV)/.test-stamp: EXTRAS := test
 $(VENV)/.%-stamp: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q $(PIP_ARGS) -e ".[$(EXTRAS)]"
+	if test "$*" = test && test -f "$(COMFYUI_PATH)/requirements.txt"; then \
+		grep -vE '^torch(vision|audio)?([^a-z]|$$)' "$(COMFYUI_PATH)/requirements.txt" > $(VENV)/comfyui.txt; \
+		$(BIN)/python -m pip install -q $(PIP_ARGS) -r $(VENV)/comfyui.txt; \
+	fi
 	touch $@
