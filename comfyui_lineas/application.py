@@ -9,13 +9,14 @@ from typing import Any, cast
 from comfy.patcher_extension import WrappersMP
 
 from lineas.affine import AffineMap
-from lineas.errors import ConfigError, MismatchError
+from lineas.errors import ConfigError
 from lineas.maps import Map
 from lineas.steering import Site, Steering
 
 from .adapter import obstacle, patches_for
 from .fit import acts_on_text, fitting_tree
 from .placement import HOOKS, WEIGHTS, Placement
+from .text_hooks import hook_text, is_hooked
 from .tree import Tree
 from .wrapper import SteeringWrapper
 
@@ -37,31 +38,62 @@ def apply_steering(
     active = {site: map for site, map in steering.maps.items() if strength and not map.is_identity}
     text = {site: map for site, map in active.items() if acts_on_text(site.name)}
     image = {site: map for site, map in active.items() if site not in text}
-    hooked = image if _all_by_hooks(placement) else _unpatchable(model, tree, image)
-    if hooked and placement.method == WEIGHTS:
-        raise ConfigError(_no_weights(tree, hooked, placement))
+    image_hooked = image if _all_by_hooks(placement) else _unpatchable(tree, image, _paths_hooked(model))
+    text_hooked = (
+        text if placement.method == HOOKS else _unpatchable(tree, text, _text_hooked(clip, tree, text))
+    )
+    if (image_hooked or text_hooked) and placement.method == WEIGHTS:
+        raise ConfigError(_no_weights(tree, image_hooked | text_hooked, placement))
+    if text and not placement.is_constant:
+        logging.warning("LinEAS: mask, percentages and apply_to hold for the image model, not for the CLIP.")
     steered = model.clone()
-    _patch(steered, tree, {site: map for site, map in image.items() if site not in hooked}, strength)
-    if hooked:
-        maps = {(tree.places[site.name].path, site): map for site, map in hooked.items()}
+    _patch(steered, tree, _without(image, image_hooked), strength)
+    if image_hooked:
+        maps = _by_path(tree, image_hooked)
         wrapper = SteeringWrapper(maps, strength, window, placement.apply_to, placement.mask)
         steered.add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, KEY, wrapper)
-    return steered, None if clip is None else _steered_clip(clip, tree, text, strength)
+    if clip is None:
+        return steered, None
+    steered_clip = clip.clone()
+    _patch(steered_clip.patcher, tree, _without(text, text_hooked), strength)
+    hook_text(steered_clip.patcher, _by_path(tree, text_hooked), strength)
+    return steered, steered_clip
 
 
 def _all_by_hooks(placement: Placement) -> bool:
     return placement.method == HOOKS or not placement.is_constant
 
 
-def _unpatchable(model: Any, tree: Tree, maps: Maps) -> dict[Site, Map]:
-    """Maps that weights cannot hold, or that would come before hooks that are on the MODEL already."""
-    wrappers = model.get_wrappers(WrappersMP.DIFFUSION_MODEL, KEY)
-    before = {path for wrapper in wrappers for path in wrapper.paths}
+def _unpatchable(tree: Tree, maps: Maps, before: set[str]) -> dict[Site, Map]:
+    """Maps that weights cannot hold, or that would come before hooks that are on the same module already.
+
+    before: paths of the modules with such hooks.
+    """
     return {
         site: map
         for site, map in maps.items()
         if tree.places[site.name].path in before or obstacle(tree.modules[site.name], map, site.axis)
     }
+
+
+def _paths_hooked(model: Any) -> set[str]:
+    """Modules of the image model that earlier steerings act on by hooks."""
+    wrappers = model.get_wrappers(WrappersMP.DIFFUSION_MODEL, KEY)
+    return {path for wrapper in wrappers for path in wrapper.paths}
+
+
+def _text_hooked(clip: Any, tree: Tree, maps: Maps) -> set[str]:
+    """Modules among those of the maps that earlier steerings of the CLIP act on by hooks."""
+    paths = (tree.places[site.name].path for site in maps)
+    return {path for path in paths if is_hooked(clip.patcher, path)}
+
+
+def _by_path(tree: Tree, maps: Maps) -> dict[tuple[str, Site], Map]:
+    return {(tree.places[site.name].path, site): map for site, map in maps.items()}
+
+
+def _without(maps: Maps, others: Maps) -> dict[Site, Map]:
+    return {site: map for site, map in maps.items() if site not in others}
 
 
 def _patch(patcher: Any, tree: Tree, maps: Maps, strength: float) -> None:
@@ -71,22 +103,6 @@ def _patch(patcher: Any, tree: Tree, maps: Maps, strength: float) -> None:
         patches |= patches_for(place.key, module, cast(AffineMap, map))
     if patches:
         patcher.add_patches(patches, strength)
-
-
-def _steered_clip(clip: Any, tree: Tree, maps: Maps, strength: float) -> Any:
-    """The text encoder runs once, before the sampling: only weights can hold a steering there."""
-    for site, map in maps.items():
-        reason = obstacle(tree.modules[site.name], map, site.axis)
-        if reason and "too coarse" in reason:
-            logging.warning("LinEAS: %s: %s; the steering is rounded there.", site, reason)
-        elif reason:
-            raise MismatchError(
-                f"{site} in the text encoder cannot be steered in ComfyUI: {reason}. Keep the image "
-                "model alone with LinEAS Restrict Steering."
-            )
-    steered = clip.clone()
-    _patch(steered.patcher, tree, maps, strength)
-    return steered
 
 
 def _no_weights(tree: Tree, hooked: Maps, placement: Placement) -> str:

@@ -19,6 +19,7 @@ from .adapter import SteeringAdapter
 from .files import new_path
 from .fit import acts_on_text, fitting_tree, pristine
 from .notices import warnings_in_log
+from .text_hooks import is_hooked
 from .tree import Place
 
 FOLDER = "loras"
@@ -75,7 +76,8 @@ def _as_drawn(patcher: Any, model: Any, clip: Any, place: Place, parameter: str)
     """A parameter in float32 with the patches of this very MODEL or CLIP."""
     key = f"{place.key}.{parameter}"
     patches = patcher.patches.get(key, [])
-    if any(isinstance(patch[1], SteeringAdapter) for patch in patches):
+    hooked = place.is_text and is_hooked(patcher, place.path)
+    if hooked or any(isinstance(patch[1], SteeringAdapter) for patch in patches):
         raise ConfigError(
             "The connected model is steered already. Export from the model before LinEAS Apply Steering."
         )

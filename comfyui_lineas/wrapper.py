@@ -44,7 +44,7 @@ class SteeringWrapper:
         branch: str = "both",
         mask: Tensor | None = None,
     ) -> None:
-        self.hooks = [(path, SteeringHook(site, _own(map), strength)) for (path, site), map in maps.items()]
+        self.hooks = [(path, SteeringHook(site, own(map), strength)) for (path, site), map in maps.items()]
         self.window, self.branch = window, branch
         self.mask = None if mask is None else mask.detach().float().reshape(-1, 1, *mask.shape[-2:])
         self._regions: dict[tuple[int, ...], Region] = {}
@@ -114,7 +114,7 @@ def _chunks(flags: list[bool]) -> Region:
     return region
 
 
-def _own(map: Map) -> Map:
+def own(map: Map) -> Map:
     """A copy outside of inference mode, so that one may also train on a steered model."""
     with torch.inference_mode(False):
         return type(map)(**{name: tensor.detach().clone() for name, tensor in map.tensors().items()})

@@ -59,7 +59,10 @@ class ApplySteering(io.ComfyNode):
                     "automatic: weights wherever they can hold it.",
                 ),
                 io.Clip.Input(
-                    "clip", optional=True, tooltip="Needed by steerings that act in the text encoder."
+                    "clip",
+                    optional=True,
+                    tooltip="Needed by steerings that act in the text encoder; encode the prompts with the clip "
+                    "that comes out.",
                 ),
                 io.Mask.Input("mask", optional=True, tooltip="Act only there; white is full strength."),
             ],

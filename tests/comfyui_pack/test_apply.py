@@ -164,6 +164,122 @@ def test_gates_take_the_hook_route(scenes: Any, draw: Any) -> None:
         applied(scenes.model, None, steering, 1.0, method="weights")
 
 
+@pytest.fixture
+def gates(scenes: Any) -> Any:
+    """A gated steering with random maps at the norms of the text encoder."""
+    from comfyui_lineas.tree import Tree
+    from lineas.sites import find_sites, named_modules, width
+
+    components = Tree(scenes.model, scenes.clip).components
+    table = named_modules(components)
+
+    def made(seed: int = 0, pattern: str = "text_encoder*norm*") -> Steering:
+        random = torch.Generator().manual_seed(seed)
+        maps: dict[Site, Any] = {}
+        for site in find_sites(components, pattern):
+            size = width(table[site.name])
+            numbers = [0.3 * torch.randn(size, generator=random) for _ in range(3)]
+            named = dict(zip(("deviation", "shift", "direction"), numbers, strict=True))
+            maps[site] = replace(GatedMap.identity(size), **named)
+        return Steering(maps)
+
+    return made
+
+
+@torch.inference_mode()
+def encoded(clip: Any, text: str = "a red clock on a table at night") -> torch.Tensor:
+    """[1, s, d] what the UNet reads of a prompt."""
+    return clip.encode_from_tokens_scheduled(clip.tokenize(text))[0][0]
+
+
+@torch.inference_mode()
+def by_library(scenes: Any, steerings: list[Steering], strengths: list[float]) -> torch.Tensor:
+    """The same by the library's own hooks on the shared text encoder."""
+    from comfyui_lineas.tree import Tree
+    from lineas.apply import steer
+
+    encoded(scenes.clip)  # loads the clone without patches
+    with steer(Tree(scenes.model, scenes.clip).components, steerings, strengths):
+        return encoded(scenes.clip)
+
+
+def test_gates_act_in_the_text_encoder(scenes: Any, draw: Any, gates: Any) -> None:
+    steering, base = gates(), draw()
+    model, clip = applied(scenes.model, scenes.clip, steering, 0.7)
+    steered = draw(model, clip)
+    assert apart(steered, base) > ONE_GREY
+    assert torch.equal(draw(), base)
+    assert torch.equal(draw(model, clip), steered)
+    assert torch.equal(encoded(clip), by_library(scenes, [steering], [0.7]))
+    with pytest.raises(ConfigError, match="depends on the activation"):
+        applied(scenes.model, scenes.clip, steering, 1.0, method="weights")
+
+
+def test_branches_of_a_clip_do_not_see_each_other(scenes: Any, gates: Any) -> None:
+    steering, base = gates(), encoded(scenes.clip)
+    clips = {s: applied(scenes.model, scenes.clip, steering, s)[1] for s in (1.0, -0.5, 0.0)}
+    expected = {s: by_library(scenes, [steering], [s]) for s in clips}
+    for strength in (1.0, -0.5, 1.0, 0.0, -0.5, -0.5, 1.0):
+        assert torch.equal(encoded(clips[strength]), expected[strength])
+        if strength == 1.0:
+            assert torch.equal(encoded(scenes.clip), base)
+    assert torch.equal(expected[0.0], base)
+    del clips
+    assert torch.equal(encoded(scenes.clip), base)
+
+
+def test_a_hooked_clip_survives_other_nodes(scenes: Any, gates: Any) -> None:
+    import nodes
+
+    last = nodes.CLIPSetLastLayer().set_last_layer
+    before = last(scenes.clip, -2)[0]
+    one = applied(scenes.model, before, gates(), 1.0)[1]
+    two = last(applied(scenes.model, scenes.clip, gates(), 1.0)[1], -2)[0]
+    assert torch.equal(encoded(one), encoded(two))
+    assert apart(encoded(one), encoded(before)) > 0.01
+
+
+def test_gates_stack_in_the_text_encoder(scenes: Any, gates: Any, steering_for: Any) -> None:
+    first, second, plain = gates(1), gates(2), steering_for("text_encoder*norm*")
+    for steerings in ([first, second], [plain, first], [first, plain]):
+        clip = scenes.clip
+        for steering, strength in zip(steerings, (1.0, -0.5), strict=True):
+            encoded(clip)  # one clone is loaded while the next is made
+            clip = applied(scenes.model, clip, steering, strength)[1]
+        assert apart(encoded(clip), by_library(scenes, steerings, [1.0, -0.5])) < 1e-4
+    encoded(scenes.clip)
+
+
+def test_gates_and_loras_on_the_same_norms(scenes: Any, gates: Any) -> None:
+    steering, weights = gates(), scenes.clip.cond_stage_model.state_dict()
+    norms = [name for name in weights if "norm" in name]
+    changes = {name: ("diff", (0.2 * torch.ones_like(weights[name]),)) for name in norms}
+
+    def with_lora(clip: Any) -> Any:
+        patched = clip.clone()
+        assert len(patched.add_patches(changes, 1.0)) == len(norms)
+        return patched
+
+    lora = with_lora(scenes.clip)
+    encoded(lora)  # its patches are on the shared weights while the steering is put on another clone
+    one, two = (
+        applied(scenes.model, lora, steering, 1.0)[1],
+        with_lora(applied(scenes.model, scenes.clip, steering, 1.0)[1]),
+    )
+    alone = applied(scenes.model, scenes.clip, steering, 1.0)[1]
+    both = encoded(one)
+    assert torch.equal(encoded(two), both)
+    assert torch.equal(encoded(alone), by_library(scenes, [steering], [1.0]))
+    assert apart(both, encoded(alone)) > 0.01 and apart(both, encoded(lora)) > 0.01
+
+
+def test_all_by_hooks_holds_for_the_text_encoder_too(scenes: Any, steering_for: Any) -> None:
+    steering = steering_for("text_encoder*norm*")
+    clips = [applied(scenes.model, scenes.clip, steering, 0.7, method=m)[1] for m in ("weights", "hooks")]
+    assert not clips[1].patcher.patches and clips[0].patcher.patches
+    assert apart(*[encoded(clip) for clip in clips]) < 1e-4
+
+
 def test_float8_models_take_the_hook_route(scenes: Any, draw: Any, steering_for: Any) -> None:
     from comfyui_lineas.scenes import scenes_model
 

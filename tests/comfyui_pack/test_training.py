@@ -124,6 +124,30 @@ def test_the_text_encoder_can_be_trained_as_in_diffusers(train: Any) -> None:
     assert costs[0] == pytest.approx(costs[1], rel=1e-3)
 
 
+def test_gates_in_the_text_encoder_draw_the_same_in_diffusers(
+    scenes: Any, train: Any, draw: Any, progress: Any
+) -> None:
+    from comfyui_lineas.application import apply_steering
+    from lineas.apply import steer
+    from lineas.scenes import load_pipeline
+
+    options = {"sites": "text encoder norms", "map": "gated", "steps": 4, "file_name": "gates"}
+    steering = train(vae=scenes.vae, preview_every=2, **options).steering
+    assert {type(map).__name__ for map in steering.maps.values()} == {"GatedMap"}
+    settings = steering.provenance.settings
+    assert settings["cost"] < settings["cost_at_start"]
+    pictures = [preview[1].convert("RGB").tobytes() for _, _, preview in progress if preview]
+    assert len(set(pictures)) == 3  # each preview shows what was learned since the last
+    with torch.inference_mode():
+        ours = draw(*apply_steering(scenes.model, scenes.clip, steering, 1.0), seed=5)
+    assert (ours - draw(seed=5)).abs().max() > 2 / 255
+    with torch.no_grad(), steer(pipe := load_pipeline(), steering):
+        noise = torch.Generator().manual_seed(5)
+        given = {"num_inference_steps": 1, "guidance_scale": 0, "generator": noise, "output_type": "np"}
+        theirs = torch.from_numpy(pipe("a red clock on a table at night", **given).images)
+    assert (ours - theirs).abs().max() < 0.5 / 255
+
+
 def test_sites_are_chosen(train: Any) -> None:
     names = [
         site.name

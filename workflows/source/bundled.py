@@ -13,15 +13,18 @@ STEPS = 60
 
 def try_it_now(flow: Workflow) -> None:
     """Train, apply with one slider, and see what each strength does."""
-    model, scene = bundled(flow, "a turtle on the beach at night")
+    model, scene = bundled(flow, "a turtle on the beach at night", shared=True)
     concept = _concept(flow, "at night", "attribute")
-    train = _trained(flow, model, concept, "remove-night")
-    apply = flow.add("LineasApplySteering", model=model["model"], steering=train["steering"])
-    after = scene.picture(apply["model"], "With the steering")
+    train = _trained(flow, model, concept, "remove-night", sites="text encoder norms", map="gated")
+    steered = {"model": model["model"], "clip": model["clip"], "steering": train["steering"]}
+    apply = flow.add("LineasApplySteering", **steered)
+    read = scene.read_by(apply["clip"], "As it is steered")
+    after = read.picture(apply["model"], "With the steering")
     before = scene.picture(model["model"], "Without it")
-    sweep = flow.add("LineasStrengthSweep", model=model["model"], steering=train["steering"])
+    sweep = flow.add("LineasStrengthSweep", **steered)
+    each = scene.read_by(sweep["clip"], "At each strength")
     rows = flow.add("EmptyLatentImage", "Three of each", width=128, height=128, batch_size=3)
-    drawn = scene.sampled(sweep["model"])
+    drawn = each.sampled(sweep["model"])
     drawn[0].given["latent_image"] = rows["LATENT"]
     sheet = flow.add(
         "LineasSweepGrid", size=(740, 740), images=drawn[-1]["IMAGE"], strength=sweep["strength"]
@@ -30,8 +33,10 @@ def try_it_now(flow: Workflow) -> None:
         Group("1  A model and a concept", "model", [[flow.note(notes.TRY, (300, 250)), model, concept]]),
         Group("2  Train", "train", [[train], _looked_at(flow, train, concept)]),
         [
-            Group("3  Apply: move the strength", "use", [[*scene.nodes, apply], after, before]),
-            Group("4  What each strength does", "look", [[sweep, rows, *drawn], [sheet]]),
+            Group(
+                "3  Apply: move the strength", "use", [[*scene.nodes, apply], [read.positive, *after], before]
+            ),
+            Group("4  What each strength does", "look", [[sweep, each.positive, rows, *drawn], [sheet]]),
         ],
     )
 
@@ -93,10 +98,13 @@ def region_mask(flow: Workflow) -> None:
 
 def load_and_apply(flow: Workflow) -> None:
     """A steering from a file."""
-    model, scene = bundled(flow, "a boat in the city at night")
+    model, scene = bundled(flow, "a boat in the city at night", shared=True)
     load = flow.add("LineasLoadSteering", size=(300, 0), steering_name=SHIPPED)
     info = flow.add("LineasSteeringInfo", "What is in the file", (520, 640), steering=load["steering"])
-    apply = flow.add("LineasApplySteering", model=model["model"], steering=load["steering"])
+    apply = flow.add(
+        "LineasApplySteering", model=model["model"], clip=model["clip"], steering=load["steering"]
+    )
+    read = scene.read_by(apply["clip"], "As it is steered")
     note = flow.note(notes.LOAD, (300, 260))
     flow.lay_out(
         Group("1  A model and a file", "model", [[note, model, load]]),
@@ -106,7 +114,7 @@ def load_and_apply(flow: Workflow) -> None:
             "use",
             [
                 [*scene.nodes, apply],
-                scene.picture(apply["model"], "With the steering"),
+                [read.positive, *read.picture(apply["model"], "With the steering")],
                 scene.picture(model["model"], "Without it"),
             ],
         ),
@@ -146,8 +154,9 @@ def _concept(flow: Workflow, concept: str, kind: str) -> Node:
     return flow.add("LineasConceptPrompts", concept=concept, kind=kind, bank="scenes model")
 
 
-def _trained(flow: Workflow, model: Node, concept: Node, file_name: str) -> Node:
-    return trained(flow, model["model"], model["clip"], model["vae"], concept, file_name, steps=STEPS)
+def _trained(flow: Workflow, model: Node, concept: Node, file_name: str, **options: object) -> Node:
+    wires = (model["model"], model["clip"], model["vae"])
+    return trained(flow, *wires, concept, file_name, steps=STEPS, **options)
 
 
 def _applied(flow: Workflow, picture, model: Output, steering: Output, heading: str) -> list[Node]:

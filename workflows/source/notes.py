@@ -2,7 +2,8 @@
 
 TRY = """\
 Press **Run**. The small model that comes with the pack learns what *at night* means from 32 prompts \
-with it and 32 without, and takes the night out of its images.
+with it and 32 without, and takes the night out of its images. The steering acts in the text encoder, on \
+the words that mean night, so the prompt is encoded with the clip of *Apply Steering*.
 
 Watch the preview in *Train Steering*. Then change **strength** in *Apply Steering* and run again: \
 nothing is trained a second time.

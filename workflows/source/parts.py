@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from canvas import Node, Output, Workflow
 
@@ -17,10 +17,19 @@ class Scene:
     negative: Node
     latent: Node
     seed: int
+    text: Node | None = None
 
     @property
     def nodes(self) -> list[Node]:
-        return [self.positive, self.negative, self.latent]
+        text = [] if self.text is None else [self.text]
+        return [*text, self.positive, self.negative, self.latent]
+
+    def read_by(self, clip: Output, heading: str) -> Scene:
+        """The same scene, its prompt encoded with another CLIP."""
+        assert self.text is not None
+        return replace(
+            self, positive=self.flow.add("CLIPTextEncode", heading, clip=clip, text=self.text["STRING"])
+        )
 
     def sampled(self, model: Output) -> list[Node]:
         """Sampler and decoder."""
@@ -44,17 +53,21 @@ class Scene:
         return [*column, preview(self.flow, column[-1]["IMAGE"], heading)]
 
 
-def bundled(flow: Workflow, prompt: str, batch: int = 1, seed: int = 7) -> tuple[Node, Scene]:
-    """The bundled model, and a scene of 128 × 128 pixels."""
+def bundled(
+    flow: Workflow, prompt: str, batch: int = 1, seed: int = 7, shared: bool = False
+) -> tuple[Node, Scene]:
+    """The bundled model, and a scene of 128 × 128 pixels. shared: several CLIPs read the prompt."""
     model = flow.add("LineasLoadScenesModel", "The bundled model", (280, 0))
-    text = {"clip": model["clip"]}
+    text = flow.add("PrimitiveString", "Prompt", value=prompt) if shared else None
+    given = {"clip": model["clip"], "text": prompt if text is None else text["STRING"]}
     return model, Scene(
         flow,
         model["vae"],
-        flow.add("CLIPTextEncode", "Prompt", **text, text=prompt),
-        flow.add("CLIPTextEncode", "No negative prompt", **text, text=""),
+        flow.add("CLIPTextEncode", "Prompt" if text is None else "As it was", **given),
+        flow.add("CLIPTextEncode", "No negative prompt", clip=model["clip"], text=""),
         flow.add("EmptyLatentImage", "Size", width=128, height=128, batch_size=batch),
         seed,
+        text,
     )
 
 
