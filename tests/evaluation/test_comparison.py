@@ -75,7 +75,7 @@ def test_choices_by_key_and_mouse_are_counted_kept_and_saved(browser: Any, tmp_p
     content = data(path.read_text())
     tab = browser.new_context(offline=True, accept_downloads=True).new_page()
     errors: list[Any] = []
-    tab.on("pageerror", errors.append)
+    tab.on("pageerror", lambda error: errors.append(error))
     tab.goto(path.as_uri())
     assert tab.locator("#prompt").inner_text() == content["pairs"][0]["prompt"]
     assert "first" not in tab.locator("main").inner_text()  # blind until the end
