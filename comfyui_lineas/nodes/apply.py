@@ -61,7 +61,7 @@ class ApplySteering(io.ComfyNode):
                 io.Clip.Input(
                     "clip",
                     optional=True,
-                    tooltip="Needed by steerings that act in the text encoder; encode the prompts with the clip "
+                    tooltip="Needed by steerings that act in the text encoder; encode prompts with the clip "
                     "that comes out.",
                 ),
                 io.Mask.Input("mask", optional=True, tooltip="Act only there; white is full strength."),

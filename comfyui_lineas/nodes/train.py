@@ -48,8 +48,8 @@ class TrainSteering(io.ComfyNode):
                     options=list(SITES),
                     default="all norms",
                     tooltip="Where the steering acts. Fewer, better-placed sites can beat more; resnet norms "
-                    "hold texture and light, attention norms what is drawn. On the bundled model text encoder norms "
-                    "with map gated erase most and change least else, and train fastest.",
+                    "hold texture and light, attention norms what is drawn. On the bundled model text "
+                    "encoder norms with map gated erase most, change least else and train fastest.",
                 ),
                 io.String.Input(
                     "pattern",
@@ -116,8 +116,8 @@ class TrainSteering(io.ComfyNode):
                     "map",
                     options=["affine", "gated"],
                     default="affine",
-                    tooltip=f"{help_of('map')} On the bundled model gated at the text encoder norms erases most "
-                    "and changes least else.",
+                    tooltip=f"{help_of('map')} On the bundled model gated at text encoder norms erases "
+                    "most and changes least else.",
                 ),
                 seed_input(help_of("seed")),
                 io.Int.Input("micro_batch", default=0, min=0, max=1024, tooltip=help_of("micro_batch")),
