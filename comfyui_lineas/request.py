@@ -20,8 +20,11 @@ SITES: dict[str, tuple[str, ...]] = {
     "resnet norms": ("unet.*resnets.*norm*",),
     "text encoder norms": ("text_encoder*norm*",),
     "all and text encoder norms": ("unet.*norm*", "text_encoder*norm*"),
+    "text encoder, end to end": ("unet.*norm*", "text_encoder*norm*"),
     OWN: (),
 }
+STEERED = {"text encoder, end to end": "text_encoder*"}
+"""Where only a part of the sites is steered, and the cost is measured at all."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,7 @@ class TrainRequest:
             sparsity=self.sparsity,
             preserve_weight=self.preserve_weight,
             map=self.map,
+            steer=STEERED.get(self.sites, "*"),
             seed=self.seed,
             micro_batch=self.micro_batch,
             checkpointing=self.low_memory,

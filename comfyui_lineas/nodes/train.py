@@ -49,7 +49,7 @@ class TrainSteering(io.ComfyNode):
                     default="all norms",
                     tooltip="Where the steering acts. Fewer, better-placed sites can beat more; resnet norms "
                     "hold texture and light, attention norms what is drawn. On the bundled model text "
-                    "encoder norms with map gated erase most, change least else and train fastest.",
+                    "encoder, end to end with map gated erases most and changes least else.",
                 ),
                 io.String.Input(
                     "pattern",
@@ -116,7 +116,7 @@ class TrainSteering(io.ComfyNode):
                     "map",
                     options=["affine", "gated"],
                     default="affine",
-                    tooltip=f"{help_of('map')} On the bundled model gated at text encoder norms erases "
+                    tooltip=f"{help_of('map')} On the bundled model gated, with text encoder, end to end, erases "
                     "most and changes least else.",
                 ),
                 seed_input(help_of("seed")),

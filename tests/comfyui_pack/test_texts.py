@@ -57,5 +57,5 @@ def test_patterns_of_sites() -> None:
     assert own.patterns() == ["unet.*attn2*", "unet.conv_out"]
     assert set(SITES) == {
         *("all norms", "attention norms", "resnet norms", "text encoder norms"),
-        *("all and text encoder norms", "own pattern"),
+        *("all and text encoder norms", "text encoder, end to end", "own pattern"),
     }

@@ -156,6 +156,12 @@ def test_sites_are_chosen(train: Any) -> None:
     assert names[-1] == "unet.conv_norm_out" and all("attn2.to_out.0" in name for name in names[:-1])
     assert all(".resnets." in site.name for site in train(sites="resnet norms").steering.sites)
     assert all(".attentions." in site.name for site in train(sites="attention norms").steering.sites)
+    whole = train(sites="text encoder, end to end").steering
+    assert all(site.name.startswith("text_encoder.") for site in whole.sites)
+    assert (
+        whole.provenance.settings["cost_at_start"]
+        > train(sites="all norms").steering.provenance.settings["cost_at_start"]
+    )
 
 
 def test_one_trains_on_a_steered_model(train: Any, scenes: Any, steering_for: Any) -> None:

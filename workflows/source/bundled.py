@@ -15,7 +15,7 @@ def try_it_now(flow: Workflow) -> None:
     """Train, apply with one slider, and see what each strength does."""
     model, scene = bundled(flow, "a turtle on the beach at night", shared=True)
     concept = _concept(flow, "at night", "attribute")
-    train = _trained(flow, model, concept, "remove-night", sites="text encoder norms", map="gated")
+    train = _trained(flow, model, concept, "remove-night", sites="text encoder, end to end", map="gated")
     steered = {"model": model["model"], "clip": model["clip"], "steering": train["steering"]}
     apply = flow.add("LineasApplySteering", **steered)
     read = scene.read_by(apply["clip"], "As it is steered")
