@@ -116,8 +116,8 @@ class TrainSteering(io.ComfyNode):
                     "map",
                     options=["affine", "gated"],
                     default="affine",
-                    tooltip=f"{help_of('map')} On the bundled model gated, with text encoder, end to end, erases "
-                    "most and changes least else.",
+                    tooltip=f"{help_of('map')} On the bundled model gated, with text encoder, end to end, "
+                    "erases most and changes least else.",
                 ),
                 seed_input(help_of("seed")),
                 io.Int.Input("micro_batch", default=0, min=0, max=1024, tooltip=help_of("micro_batch")),
