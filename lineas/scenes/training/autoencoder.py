@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -14,8 +13,8 @@ from diffusers import AutoencoderTiny
 from torch import Tensor
 
 from lineas.scenes.training.data import HELD_OUT_SEED, pixels, read_shard
-from lineas.scenes.training.optimiser import Optimisers, ramp
-from lineas.scenes.training.parallel import Helper
+from lineas.scenes.training.loop import train_for
+from lineas.scenes.training.optimiser import Optimisers
 
 BATCH, CROP = 24, 64
 LATENT_NOISE = 0.1
@@ -108,29 +107,13 @@ def main() -> None:
     model.encoder.requires_grad_(not arguments.decoder_only)
     optimisers = Optimisers(model, arguments.muon_lr, arguments.adam_lr)
     stream = partial(losses, shards=arguments.shards, decoder_only=arguments.decoder_only)
-    mine, extra = stream(model, 0), Helper(build(), stream)
     held_out = pixels(read_shard(arguments.shards / f"{HELD_OUT_SEED:07d}.npz")[0][:64])
-    start, step, helped, values = time.time(), 0, 0, []
-    while (progress := (time.time() - start) / (60 * arguments.minutes)) < 1:
-        value = next(mine)
-        value.backward()
-        helped += extra.share(model)
-        optimisers.step(ramp(progress))
-        extra.publish(model)
-        values.append(value.item())
-        step += 1
-        if step % 100 == 0:
-            print(
-                f"{time.time() - start:.0f} s  step {step} (+{helped})  loss {np.mean(values):.4f}",
-                flush=True,
-            )
-            helped, values = 0, []
-        if step % 500 == 0:
-            model.save_pretrained(arguments.output)
-            print(f"held-out mean square error {error(model, held_out):.5f}", flush=True)
-    extra.stop()
-    model.save_pretrained(arguments.output)
-    print(f"held-out mean square error {error(model, held_out):.5f}", flush=True)
+
+    def save() -> None:
+        model.save_pretrained(arguments.output)
+        print(f"held-out mean square error {error(model, held_out):.5f}", flush=True)
+
+    train_for(arguments.minutes, model, build(), stream, optimisers, save)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -16,8 +15,8 @@ from torch import Tensor
 from lineas.scenes.training.autoencoder import build
 from lineas.scenes.training.data import HELD_OUT_SEED, noise_for, pixels, read_shard
 from lineas.scenes.training.denoiser import Denoiser
-from lineas.scenes.training.optimiser import Optimisers, ramp
-from lineas.scenes.training.parallel import Helper
+from lineas.scenes.training.loop import train_for
+from lineas.scenes.training.optimiser import Optimisers
 from lineas.scenes.training.text import build_tokenizer
 
 BATCH = 20
@@ -96,26 +95,8 @@ def main() -> None:
     stream = partial(
         losses, shards=arguments.shards, denoiser=arguments.denoiser, own_share=arguments.own_share
     )
-    mine, extra = stream(model, 0), Helper(build(), stream)
-    start, step, helped, values = time.time(), 0, 0, []
-    while (progress := (time.time() - start) / (60 * arguments.minutes)) < 1:
-        value = next(mine)
-        value.backward()
-        helped += extra.share(model)
-        optimisers.step(ramp(progress))
-        extra.publish(model)
-        values.append(value.item())
-        step += 1
-        if step % 50 == 0:
-            print(
-                f"{time.time() - start:.0f} s  step {step} (+{helped})  loss {np.mean(values):.4f}",
-                flush=True,
-            )
-            helped, values = 0, []
-        if step % 300 == 0:
-            model.save_pretrained(arguments.output)
-    extra.stop()
-    model.save_pretrained(arguments.output)
+    save = partial(model.save_pretrained, arguments.output)
+    train_for(arguments.minutes, model, build(), stream, optimisers, save, every=50)
 
 
 if __name__ == "__main__":
