@@ -186,7 +186,8 @@ def test_cancelling_keeps_what_was_learned(
     import comfy.model_management as memory
     import comfy.utils
 
-    name = f"cancelled{while_running}"
+    options = {"steps": 5, "learning_rate": 0.01, "file_name": f"cancelled{while_running}"}
+    name = options["file_name"]
 
     def cancel(value: int, *_: Any, **__: Any) -> None:
         if value == 2:
@@ -198,7 +199,7 @@ def test_cancelling_keeps_what_was_learned(
     comfy.utils.set_progress_bar_global_hook(cancel)
     try:
         with pytest.raises(memory.InterruptProcessingException):
-            train(steps=5, file_name=name)
+            train(**options)
     finally:
         comfy.utils.set_progress_bar_global_hook(before)
     assert not memory.processing_interrupted()
@@ -208,8 +209,8 @@ def test_cancelling_keeps_what_was_learned(
     assert 2 <= done <= 3
     assert (folder / f"{name}.lineas-run").is_file()
 
-    resumed = train(steps=5, file_name=name).steering
-    assert resumed.allclose(train(steps=5, file_name=name, resume=False).steering, rtol=1e-3, atol=1e-5)
+    resumed = train(**options).steering
+    assert resumed.allclose(train(**options, resume=False).steering, rtol=1e-3, atol=1e-5)
     assert not (folder / f"{name}.lineas-run").exists()
 
 
@@ -219,7 +220,7 @@ def test_a_checkpoint_of_another_training_is_left_aside(
     checkpoint = comfyui.output / "steering" / "other.lineas-run"
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
     checkpoint.write_bytes(b"nothing")
-    assert train(file_name="other").steering.provenance.settings["steps_done"] == 2
+    assert train(file_name="other", learning_rate=0.01).steering.provenance.settings["steps_done"] == 2
     assert "starts afresh" in caplog.text
 
 
