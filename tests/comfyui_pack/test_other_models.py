@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 import pytest
@@ -48,9 +49,11 @@ def filled(model: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def flux(comfyui: Any) -> Any:
+    import comfy.ldm.flux.model
     import comfy.model_base
     import comfy.supported_models
 
+    known = {field.name for field in fields(comfy.ldm.flux.model.FluxParams)}
     config = comfy.supported_models.Flux(
         {
             "image_model": "flux",
@@ -68,7 +71,7 @@ def flux(comfyui: Any) -> Any:
             "patch_size": 2,
             "qkv_bias": True,
             "guidance_embed": False,
-            "txt_ids_dims": [],
+            **({"txt_ids_dims": []} if "txt_ids_dims" in known else {}),  # not in 0.3.64
             "dtype": torch.float32,
         }
     )
