@@ -1,29 +1,37 @@
-"""Remove concepts from the bundled model and count: what is gone, what stayed, what came back by the inverse.
+"""Remove concepts from the bundled model and count: what is gone, what stayed, what the inverse brings in.
 
-    python benchmarks/erasure.py --output docs/erasure
+    python benchmarks/erasure.py --output docs/results
+    python benchmarks/erasure.py --variants "LinEAS" Lin-AcT --concepts time:night object:clock
 
-writes erasure.json, erasure.md and a picture per concept. Every variant sees the same prompts and noise.
+Table B. Every variant sees the same prompts and noise. Each row is a line in OUTPUT/erasure.jsonl and is
+computed once for the weights that are there; a run that is cut off goes on where it was, and --render makes
+erasure.md and its figures from what is there. Pictures of each concept go to OUTPUT/erasure.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import hashlib
 import platform
 import time
 import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from erasure_report import write_report
+from results import Results
 from tqdm import tqdm
 
-from lineas import TrainConfig, fit
+from lineas import fit
 from lineas.evaluation import contact_sheet
 from lineas.evaluation.concept_report import ConceptReport, concept_report
 from lineas.evaluation.drawing import Drawer
-from lineas.evaluation.rates import monotonicity
 from lineas.scenes import ConceptSets, Detector, concept_sets, load_clip, load_pipeline, parse
+from lineas.scenes.bundled import WEIGHTS
+from lineas.scenes.grammar import PLACES, TIMES, WEATHERS
 from lineas.steering import Steering
 
 CONCEPTS = (
@@ -35,118 +43,142 @@ NOISE = 5000
 """Seed of the measured images; the trainings' noise starts at 0."""
 END_TO_END: dict[str, Any] = {"sites": "norms+text", "steer": "text_encoder*"}
 VARIANTS: dict[str, dict[str, Any]] = {
-    "text gated": {**END_TO_END, "map": "gated"},
-    "text affine": END_TO_END,
-    "text gated, measured there": {"sites": "text", "map": "gated"},
-    "unet affine": {},
-    "unet affine, no preserve": {"preserve_weight": 0.0},
+    "LinEAS": {**END_TO_END, "map": "gated"},
+    "LinEAS, no preserve": {**END_TO_END, "map": "gated", "preserve_weight": 0.0},
+    "LinEAS affine": END_TO_END,
+    "LinEAS, cost at the text encoder": {"sites": "text", "map": "gated"},
+    "LinEAS on UNet norms": {},
+    "LinEAS on UNet norms, no preserve": {"preserve_weight": 0.0},
+    "Lin-AcT": {"method": "lin-act"},
+    "Mean-AcT": {"method": "mean-act"},
+    "ITI-c": {"method": "iti-c"},
+    "CAA": {"method": "caa"},
 }
-"""Changes against the default options, by name: where it is steered, by which maps."""
+"""Changes against the defaults, by name: the method, where it steers, by which maps. LinEAS is the demo's."""
 
 
-def fitted(pipe: Any, sets: ConceptSets, steps: int, changes: dict[str, Any]) -> Steering:
-    options = {"steps": steps, **changes}
-    sites = options.pop("sites", None)
-    with tqdm(total=options["steps"], leave=False, desc="training") as bar:
-        return fit(
-            pipe, sets.source, sets.target, sets.preserve, sites=sites, recipe="scenes",
-            progress=lambda _: bar.update() and None, **options,
-        )  # fmt: skip
+@dataclass
+class Bench:
+    """The model, what reads its images, and how much is measured."""
+
+    pipe: Any
+    detector: Detector
+    clip: Any
+    steps: int
+    count: int
+    held_out: int
+    folder: Path
+
+    def row(self, concept: str, variant: str) -> dict[str, Any]:
+        """Fit one variant on one concept, draw, and count."""
+        kind, name = concept.split(":")
+        sets = concept_sets(kind, name, self.count, held_out=self.held_out)
+        start, began = time.process_time(), time.perf_counter()
+        steering = self.fitted(sets, VARIANTS[variant])
+        seconds = {"cpu seconds": time.process_time() - start, "seconds": time.perf_counter() - began}
+        measure = self.measure(kind, name)
+        report = measure(steering, sets.held_out_with, sets.held_out_without)
+        inverse = self.injected(steering, sets, measure)
+        self.picture(f"{kind}_{name}_{variant}", steering, sets)
+        return {
+            **{name: round(value, 1) for name, value in seconds.items()},
+            "injected": inverse.as_dict()["strengths"][-1] if inverse else None,
+            **report.as_dict(),
+        }
+
+    def fitted(self, sets: ConceptSets, changes: dict[str, Any]) -> Steering:
+        options = dict(changes)
+        preserve = sets.preserve
+        if options.get("method", "lineas") == "lineas":
+            options["steps"] = self.steps
+        else:
+            preserve = None  # they have no use for it
+        with tqdm(total=self.steps, leave=False, desc="training") as bar:
+            return fit(
+                self.pipe, sets.source, sets.target, preserve, recipe="scenes",
+                progress=lambda _: bar.update() and None, **options,
+            )  # fmt: skip
+
+    def measure(self, kind: str, name: str) -> Callable[..., ConceptReport]:
+        """(steering, prompts with, prompts without, strengths) -> report; unsteered images are drawn once."""
+        unsteered: dict[tuple[str, ...], Any] = {}
+        text = {**PLACES, **TIMES, **WEATHERS}.get(name, name)
+
+        def measured(
+            steering: Steering, inside: Any, cross: Any, strengths: Sequence[float] = STRENGTHS
+        ) -> ConceptReport:
+            draw = Drawer(self.pipe, [steering], recipe="scenes", seed=NOISE, batch=32)
+
+            def drawn(prompts: Sequence[str], strength: float) -> Any:
+                if strength:
+                    return draw(prompts, strength)
+                if tuple(prompts) not in unsteered:
+                    unsteered[tuple(prompts)] = draw(prompts, 0.0)
+                return unsteered[tuple(prompts)]
+
+            return concept_report(
+                drawn, self.detector.found, (kind, name), inside, cross, strengths,
+                named=lambda prompt: parse(prompt).visible(), clip=self.clip, text=text,
+            )  # fmt: skip
+
+        return measured
+
+    def injected(
+        self, steering: Steering, sets: ConceptSets, measure: Callable[..., ConceptReport]
+    ) -> ConceptReport | None:
+        """The true inverse on prompts without the concept; None for maps that have none."""
+        if any(map.kind != "affine" for map in steering.maps.values()):
+            return None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # limited units are in the notes
+            inverse = steering.inverse()
+        return measure(inverse, sets.held_out_without, sets.held_out_with, (1.0,))
+
+    def picture(self, name: str, steering: Steering, sets: ConceptSets) -> None:
+        draw = Drawer(self.pipe, [steering], recipe="scenes", seed=NOISE, batch=8)
+        prompts = [*sets.held_out_with[:4], *sets.held_out_without[:2]]
+        columns = [draw(prompts, strength) for strength in STRENGTHS]
+        heads = [f"strength {strength:g}" for strength in STRENGTHS]
+        sheet = contact_sheet([list(images) for images in zip(*columns, strict=True)], prompts, heads)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        sheet.save(self.folder / f"{name}.png".replace(" ", "_").replace(",", ""))
 
 
-def injected(pipe: Any, steering: Steering, sets: ConceptSets, measure: Any) -> ConceptReport | None:
-    """The true inverse on prompts without the concept; None for maps that have none."""
-    if any(map.kind != "affine" for map in steering.maps.values()):
-        return None
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # limited units are in the notes
-        inverse = steering.inverse()
-    return measure(inverse, sets.held_out_without, sets.held_out_with)
-
-
-def row(
-    concept: str, variant: str, seconds: float, report: ConceptReport, inverse: ConceptReport | None
-) -> dict[str, Any]:
-    at = report.at(1.0)
-    presence = [figures.presence.value for figures in report.figures]
-    return {
-        "concept": concept,
-        "variant": variant,
-        "seconds": round(seconds, 1),
-        "found unsteered": report.at(0.0).presence.value,
-        "erased": at.erased.value,
-        "erased at 1.25": report.at(1.25).erased.value,
-        "rest kept": at.others_kept.value,
-        "other prompts kept": at.cross_kept.value,
-        "change of other prompts": at.cross_change,
-        "IMGScore of other prompts": at.cross_img_score,
-        "injected by the inverse": inverse.at(1.0).presence.value if inverse else None,
-        "presence by strength": presence,
-        "monotonicity": monotonicity(presence),
-        "report": report.as_dict(),
-    }
-
-
-def table(rows: list[dict[str, Any]]) -> str:
-    heads = [name for name in rows[0] if name not in ("presence by strength", "report")]
-
-    def cell(name: str, value: Any) -> str:
-        if value is None or isinstance(value, str):
-            return value or "–"
-        shown_as_it_is = ("seconds", "change of other prompts", "IMGScore of other prompts", "monotonicity")
-        return f"{value:.3g}" if name in shown_as_it_is else f"{value:.1%}"
-
-    lines = [" | ".join(heads), " | ".join("---" for _ in heads)]
-    lines += [" | ".join(cell(name, each[name]) for name in heads) for each in rows]
-    return "\n".join(f"| {line} |" for line in lines)
+def weights() -> str:
+    """Which weights were measured: rows of other weights are not shown."""
+    digest = hashlib.sha256()
+    for path in sorted((WEIGHTS / "pipeline").rglob("*.safetensors")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--concepts", nargs="+", default=CONCEPTS)
+    parser.add_argument("--concepts", nargs="+", default=list(CONCEPTS))
     parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
-    parser.add_argument("--steps", type=int, default=TrainConfig.preset("fast").steps)
+    parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--count", type=int, default=32, help="prompts in each training set")
     parser.add_argument("--held-out", type=int, default=64)
-    parser.add_argument("--output", type=Path, default=Path("docs/erasure"))
+    parser.add_argument("--output", type=Path, default=Path("out/results"))
+    parser.add_argument("--render", action="store_true", help="only make the tables from what is there")
     arguments = parser.parse_args()
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    pipe, detector, clip, rows = load_pipeline(), Detector.load(), load_clip(), []
-    for concept in arguments.concepts:
-        kind, name = concept.split(":")
-        sets = concept_sets(kind, name, arguments.count, held_out=arguments.held_out)
-
-        def measure(
-            steering: Steering, inside: Any, cross: Any, pair: tuple[str, str] = (kind, name)
-        ) -> ConceptReport:
-            draw = Drawer(pipe, [steering], recipe="scenes", seed=NOISE, batch=32)
-            named = lambda text: parse(text).visible()  # noqa: E731
-            return concept_report(
-                draw, detector.found, pair, inside, cross, STRENGTHS, named=named, clip=clip
-            )
-
-        for variant in arguments.variants:
-            start = time.perf_counter()
-            steering = fitted(pipe, sets, arguments.steps, VARIANTS[variant])
-            seconds = time.perf_counter() - start
-            report = measure(steering, sets.held_out_with, sets.held_out_without)
-            rows.append(row(concept, variant, seconds, report, injected(pipe, steering, sets, measure)))
-            print(table(rows[-1:]).splitlines()[-1], flush=True)
-            write(arguments.output, rows)
-            draw = Drawer(pipe, [steering], recipe="scenes", seed=NOISE, batch=8)
-            prompts = [*sets.held_out_with[:4], *sets.held_out_without[:2]]
-            columns = [draw(prompts, strength) for strength in STRENGTHS]
-            heads = [f"strength {strength:g}" for strength in STRENGTHS]
-            sheet = contact_sheet([list(images) for images in zip(*columns, strict=True)], prompts, heads)
-            sheet.save(arguments.output / f"{kind}_{name}_{variant}.png".replace(" ", "_").replace(",", ""))
-
-
-def write(folder: Path, rows: list[dict[str, Any]]) -> None:
-    machine = f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
-    (folder / "erasure.json").write_text(json.dumps({"machine": machine, "rows": rows}, indent=1) + "\n")
-    (folder / "erasure.md").write_text(f"Measured on {machine}.\n\n{table(rows)}\n")
+    results, model = Results(arguments.output / "erasure.jsonl"), weights()
+    if not arguments.render:
+        bench = Bench(
+            load_pipeline(), Detector.load(), load_clip(), arguments.steps, arguments.count,
+            arguments.held_out, arguments.output / "erasure",
+        )  # fmt: skip
+        machine = f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+        results.compute({"kind": "machine", "model": model}, lambda: machine)
+        cells = [(concept, variant) for variant in arguments.variants for concept in arguments.concepts]
+        for concept, variant in tqdm(cells, desc="rows"):
+            key = {"kind": "row", "model": model, "concept": concept, "variant": variant}
+            key |= {name: getattr(arguments, name) for name in ("steps", "count", "held_out")}
+            results.compute(key, lambda concept=concept, variant=variant: bench.row(concept, variant))
+    for path in write_report(results, model, arguments.output, list(VARIANTS), list(CONCEPTS)):
+        print(path)
 
 
 if __name__ == "__main__":

@@ -96,6 +96,10 @@ class TrainConfig(Options):
         "and nothing is changed.",
     )
     rows: str = option("mean", "What a prompt contributes: its mean, or single positions as in tokens:8.")
+    preserve_rows: str = option(
+        "same",
+        "The same for preserve prompts: single positions, as in tokens:16, hold on to every token of a text.",
+    )
     tolerance: float = option(
         0.0,
         "Stop when 20 steps lower the objective by less than this share of it; 0 never stops early.",
@@ -122,7 +126,13 @@ class TrainConfig(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        parse_pooling(self.rows)
+        for rows in (self.rows, self.preserving_rows):
+            parse_pooling(rows)
+
+    @property
+    def preserving_rows(self) -> str:
+        """What `preserve_rows` means: that of `rows` when it is "same"."""
+        return self.rows if self.preserve_rows == "same" else self.preserve_rows
 
 
 def _check(name: str, value: Any, default: Any, low: float | None) -> None:

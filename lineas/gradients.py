@@ -24,6 +24,8 @@ class FullGradient:
 
     Sites without parameters are left as they are; their rows count all the same.
 
+    pooling: how the activations of the source and of the preserve prompts become rows.
+
     scale: what the loss is multiplied by on its way through a float16 model, whose gradients would vanish or
     overflow otherwise; 1 for other models. It falls by itself where gradients overflow.
     """
@@ -33,7 +35,7 @@ class FullGradient:
         objective: Objective,
         parameters: Mapping[Site, AffineParameters],
         batches: MicroBatches,
-        pooling: Pooling,
+        pooling: Mapping[Group, Pooling],
     ) -> None:
         self.objective, self.parameters, self.batches, self.pooling = objective, parameters, batches, pooling
         self._is_half = any(
@@ -117,7 +119,7 @@ class FullGradient:
         def transform(site: Site, z: Tensor) -> Tensor:
             return maps[site](z, 1.0, site.axis) if site in maps else z
 
-        return self.batches.problem.recording(group, indices, transform, self.pooling)
+        return self.batches.problem.recording(group, indices, transform, self.pooling[group])
 
     def _backward(self, outputs: list[Tensor], gradients: Sequence[Tensor] | None = None) -> None:
         gradients = gradients or [torch.ones_like(output) for output in outputs]

@@ -159,7 +159,7 @@ def _note(region: TokenRegion, module: nn.Module, args: Any, kwargs: Any) -> Non
         return
     mask, length = given.get("attention_mask"), ids.shape[1]
     # Releases of transformers call it past_key_values or cache.
-    cache = next((each for each in given.values() if hasattr(each, "get_seq_length")), None)
+    cache: Any = next((each for each in given.values() if hasattr(each, "get_seq_length")), None)
     before = 0 if cache is None else int(cache.get_seq_length())
     is_plain = isinstance(mask, Tensor) and mask.ndim == 2 and mask.shape[1] >= length
     real = mask[:, -length:].bool() if is_plain and isinstance(mask, Tensor) else None

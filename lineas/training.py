@@ -22,8 +22,8 @@ from lineas.objective import Objective, Report
 from lineas.optim import ProximalOptimizer, cosine_learning_rate
 from lineas.parameters import PARAMETERS, AffineParameters
 from lineas.penalties import SparseGroupLasso
-from lineas.pooling import parse_pooling
-from lineas.problem import Problem
+from lineas.pooling import Pooling, parse_pooling
+from lineas.problem import Group, Problem
 from lineas.progress import Callback, Progress
 from lineas.starting import starting_statistics
 from lineas.steering import Site, Steering, match_names
@@ -58,12 +58,16 @@ class Trainer:
         self.problem, self.config = problem, config or TrainConfig.preset("fast")
         self.step_number, self.seconds = 0, 0.0
         self.history: list[float] = []
-        pooling = parse_pooling(self.config.rows, self.config.seed)
+        rows: dict[Group, str] = {"source": self.config.rows, "preserve": self.config.preserving_rows}
+        pooling: dict[Group, Pooling] = {
+            group: parse_pooling(text, self.config.seed) for group, text in rows.items()
+        }
         self.batches = MicroBatches(problem, self.config.micro_batch)
         with self._ready():
             problem.order_sites()
-            target, source = self.batches.rows("target", pooling), self.batches.rows("source", pooling)
-            preserve = self.batches.rows("preserve", pooling) if problem.sizes.get("preserve") else None
+            target, source = (self.batches.rows(group, pooling["source"]) for group in ("target", "source"))
+            kept = bool(problem.sizes.get("preserve"))
+            preserve = self.batches.rows("preserve", pooling["preserve"]) if kept else None
             self.objective = Objective(self.config, source, target, preserve)
             if (site := self.objective.start.bad_site) is not None:
                 raise self._not_finite("What the untouched model gives", site, step=0)

@@ -52,6 +52,8 @@ class ConceptFigures:
     """With: mean cosine of steered and unsteered image; None without a CLIP model."""
     cross_img_score: float | None = None
     """Without: the same; 1 is best."""
+    clip_score: float | None = None
+    """With: mean cosine of the image and the concept's text; None without a CLIP model or a text."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,7 @@ HEADS = {
     "cross_change": "change of other prompts",
     "img_score": "IMGScore",
     "cross_img_score": "IMGScore of other prompts",
+    "clip_score": "CLIPScore",
 }
 
 
@@ -122,6 +125,7 @@ def concept_report(
     *,
     named: Named | None = None,
     clip: ClipScore | None = None,
+    text: str | None = None,
 ) -> ConceptReport:
     """Draw both sets of prompts at every strength, look at what the images show, and count.
 
@@ -134,6 +138,7 @@ def concept_report(
         named: what a prompt names. Only that is expected in its image; None expects whatever the unsteered
             image shows.
         clip: adds IMGScore, a cosine in this model's space; None leaves it out.
+        text: the concept in words; with `clip` it adds CLIPScore.
 
     Raises:
         PromptError: no prompts. MismatchError: `draw` or `found` gives another number than it was given.
@@ -144,7 +149,8 @@ def concept_report(
             "expected at least one of each; 32 or more give useful intervals."
         )
     groups = [
-        _Group(draw, found, concept, prompts, named, clip) for prompts in (prompts_with, prompts_without)
+        _Group(draw, found, concept, prompts, named, clip, text)
+        for prompts in (prompts_with, prompts_without)
     ]
     ordered = sorted({0.0, *(float(strength) for strength in strengths)})
     return ConceptReport(concept, tuple(_figures(strength, *groups) for strength in ordered))
@@ -161,8 +167,10 @@ class _Group:
         prompts: Sequence[str],
         named: Named | None,
         clip: Any,
+        text: str | None,
     ) -> None:
-        self.draw, self.find, self.concept, self.prompts, self.clip = draw, found, concept, prompts, clip
+        self.draw, self.find, self.concept, self.prompts = draw, found, concept, prompts
+        self.clip, self.text = clip, text
         self.reference, self.before = self.seen(0.0)
         expected = [named(prompt) for prompt in prompts] if named else self.before
         # Sorted, as sets have no order: the same pairs in the same order on every run.
@@ -188,6 +196,9 @@ class _Group:
     def img_score(self, images: Images) -> float | None:
         return float(self.clip.image_image(images, self.reference).mean()) if self.clip else None
 
+    def clip_score(self, images: Images) -> float | None:
+        return float(self.clip.image_text(images, self.text).mean()) if self.clip and self.text else None
+
 
 def _figures(strength: float, inside: _Group, cross: _Group) -> ConceptFigures:
     (images, found), (cross_images, cross_found) = (
@@ -207,6 +218,7 @@ def _figures(strength: float, inside: _Group, cross: _Group) -> ConceptFigures:
         cross_change=float(mean_square_change(cross_images, cross.reference).mean()),
         img_score=inside.img_score(images),
         cross_img_score=cross.img_score(cross_images),
+        clip_score=inside.clip_score(images),
     )
 
 

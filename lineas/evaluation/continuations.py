@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from lineas.errors import ConfigError, PromptError
 
@@ -42,7 +43,35 @@ class Sampling:
         }
         if self.temperature == 0:
             return common | {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
-        return common | {"do_sample": True, "temperature": self.temperature, "top_p": self.top_p, "top_k": 0}
+        nucleus = Nucleus(self.top_p, self.temperature)
+        return common | {
+            "do_sample": True, "temperature": 1.0, "top_p": 1.0, "top_k": 0, "logits_processor": [nucleus]
+        }  # fmt: skip
+
+
+class Nucleus:
+    """Top-p filter of a temperature's distribution, as a logits processor: the likeliest tokens that have it.
+
+    What stock sampling keeps, without sorting the vocabulary: only the likeliest `candidates` tokens are
+    sorted, and all of them only if the share of those does not suffice.
+    """
+
+    def __init__(self, top_p: float, temperature: float = 1.0, candidates: int = 256) -> None:
+        self.top_p, self.temperature, self.candidates = top_p, temperature, candidates
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """Token ids [b, length] and scores [b, vocabulary] -> scores with -inf outside the nucleus."""
+        scores = scores / self.temperature
+        if self.top_p >= 1:
+            return scores
+        shares = scores.softmax(-1)
+        count = min(self.candidates, scores.shape[-1])
+        best, index = shares.topk(count, dim=-1)
+        if count < scores.shape[-1] and (best.sum(-1) < self.top_p).any():
+            best, index = shares.sort(dim=-1, descending=True)
+        kept = best.cumsum(-1) - best < self.top_p
+        chosen = torch.full_like(scores, -torch.inf)
+        return chosen.scatter_(-1, index, scores.gather(-1, index).masked_fill(~kept, -torch.inf))
 
 
 @torch.no_grad()

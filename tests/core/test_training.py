@@ -18,7 +18,7 @@ from lineas.errors import LineasError, MismatchError, NonFiniteError, SiteError,
 from lineas.methods.lineas import fit
 from lineas.optim import cosine_learning_rate
 from lineas.penalties import SparseGroupLasso
-from lineas.pooling import TokenPooling
+from lineas.pooling import MeanPooling, TokenPooling
 from lineas.training import Progress, Trainer
 
 SIZES = {"equal": (6, 6, 0), "unequal": (6, 4, 0), "preserve": (5, 7, 6)}
@@ -70,12 +70,32 @@ def test_an_evaluation_has_the_figures_of_the_gradient(micro_batch: int) -> None
     assert figures.preserve == pytest.approx(trainer.objective.last.preserve, rel=1e-12) and figures.preserve
 
 
-def test_rows_of_single_tokens_have_the_same_exact_gradient() -> None:
-    options = {"rows": "tokens:3", "seed": 4}
+@pytest.mark.parametrize("options", [{"rows": "tokens:3"}, {"preserve_rows": "tokens:3"}])
+def test_rows_of_single_tokens_have_the_same_exact_gradient(options: dict[str, str]) -> None:
+    options = {**options, "seed": 4}
     whole = moved(Trainer(ToyProblem(SIZES["preserve"]), config(**options)))
-    assert whole.gradient.pooling == TokenPooling(3, 4)
+    source = TokenPooling(3, 4) if "rows" in options else MeanPooling()
+    assert whole.gradient.pooling == {"source": source, "preserve": TokenPooling(3, 4)}
     parts = moved(Trainer(ToyProblem(SIZES["preserve"]), config(**options, micro_batch=2)))
     torch.testing.assert_close(one_gradient(parts), one_gradient(whole), rtol=1e-9, atol=1e-12)
+
+
+def test_preserve_rows_of_single_tokens_see_what_a_mean_hides() -> None:
+    """A scale about a text's mean moves its tokens apart and leaves the mean where it is."""
+    drifts = []
+    for rows in ("same", "tokens:8"):
+        trainer = Trainer(ToyProblem(SIZES["preserve"]), config(preserve_rows=rows))
+        trainer.evaluate()
+        assert trainer.objective.last.preserve == 0
+        whole, half = trainer.objective.kept, trainer.objective.last
+        moved_rows = {
+            site: [r.unflatten(0, (6, -1)) * 1.1 - 0.1 * r.unflatten(0, (6, -1)).mean(1, True) for r in each]
+            for site, each in whole.items()
+        }
+        flat = {site: [r.flatten(0, 1) for r in each] for site, each in moved_rows.items()}
+        trainer.objective.preserve(flat, range(6))
+        drifts.append(half.preserve)
+    assert drifts[0] == pytest.approx(0, abs=1e-20) and drifts[1] > 1
 
 
 def test_the_gradient_is_the_slope_of_the_objective() -> None:

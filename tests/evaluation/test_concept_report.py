@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -72,6 +73,11 @@ def test_tables_and_json() -> None:
 
 def test_a_clip_model_adds_img_scores() -> None:
     class Clip:
+        def image_text(self, images: list, text: str) -> object:
+            import torch
+
+            return torch.full((len(images),), float(len(text)))
+
         def image_image(self, images: list, reference: list) -> object:
             import torch
 
@@ -79,7 +85,11 @@ def test_a_clip_model_adds_img_scores() -> None:
                 [float(a.tobytes() == b.tobytes()) for a, b in zip(images, reference, strict=True)]
             )
 
-    report = concept_report(draw, found, NIGHT, WITH, WITHOUT, clip=Clip())  # type: ignore[arg-type]
+    clip: Any = Clip()
+    report = concept_report(draw, found, NIGHT, WITH, WITHOUT, clip=clip)
+    assert report.at(1).clip_score is None
+    report = concept_report(draw, found, NIGHT, WITH, WITHOUT, clip=clip, text="at night")
+    assert (report.at(0).clip_score, report.at(1).clip_score) == (8, 8)
     assert (report.at(0).img_score, report.at(1).img_score, report.at(1).cross_img_score) == (1, 0, 1)
 
 

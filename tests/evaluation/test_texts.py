@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 import torch
 from adapters.toy_language import SOURCE, TARGET, config, model, tokenizer, transformers
+from transformers import TopPLogitsWarper
 
 from lineas.errors import ConfigError, HubError, MismatchError, PromptError
-from lineas.evaluation.continuations import Sampling, continuations
+from lineas.evaluation.continuations import Nucleus, Sampling, continuations
 from lineas.evaluation.intervals import bootstrap_interval
 from lineas.evaluation.multiple_choice import Accuracy, multiple_choice
 from lineas.evaluation.perplexity import Perplexity, paragraphs, perplexity
@@ -37,6 +38,17 @@ def test_continuations_repeat_with_the_seed_and_leave_the_random_state_alone() -
     assert first != continuations(made, words, SOURCE, seed=2, **options)
     assert [len(texts) for texts in first] == [3] * len(SOURCE)
     assert len({text for texts in first for text in texts}) > 4
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
+@pytest.mark.parametrize("top_p", [0.05, 0.3, 0.9, 0.999, 1.0])
+def test_nucleus_keeps_what_stock_sampling_keeps(top_p: float, temperature: float) -> None:
+    spread = torch.tensor([0.1, 0.5, 3.0, 8.0]).unsqueeze(1)  # flat rows need more tokens than the candidates
+    scores = spread * torch.randn(4, 1000, generator=torch.Generator().manual_seed(0))
+    ids = torch.zeros(4, 1, dtype=torch.long)
+    for rows in (scores, scores[2:]):
+        stock = TopPLogitsWarper(top_p)(ids, rows / temperature)
+        assert torch.equal(Nucleus(top_p, temperature, candidates=50)(ids, rows), stock)
 
 
 def test_greedy_continuations_do_not_depend_on_the_batch_around_them() -> None:

@@ -21,6 +21,7 @@ from PIL import Image
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
+from lineas.scenes.grammar import COLOURS, STYLES, words
 from lineas.scenes.render import FLOOR, positions
 from lineas.scenes.training.data import HELD_OUT_SEED, noise_for, pixels, read_shard
 from lineas.scenes.training.optimiser import Optimisers, ramp
@@ -74,22 +75,31 @@ class Latents:
     """Cached training examples; shards that another process finishes later join on :meth:`refresh`."""
 
     def __init__(self, folder: Path, tokenizer: CLIPTokenizer) -> None:
-        self.folder, self.tokenizer = folder, tokenizer
+        self.folder = folder
         self.loaded: dict[str, tuple[Tensor, ...]] = {}
+        self.weights: dict[str, Tensor] = {}
+        harder = [f"{word}</w>" for name in (*STYLES, *COLOURS) for word in words(name)]
+        self.harder = torch.tensor(tokenizer.convert_tokens_to_ids(harder))
 
     def refresh(self) -> int:
         for path in sorted(self.folder.glob("0*.latents.npz")):
             if path.name not in self.loaded and "part" not in path.name:
                 with np.load(path) as cache:
-                    self.loaded[path.name] = tuple(torch.from_numpy(cache[key]) for key in CACHED)
+                    shard = tuple(torch.from_numpy(cache[key]) for key in CACHED)
+                self.loaded[path.name] = shard
+                tokens = shard[CACHED.index("tokens")].long()
+                self.weights[path.name] = 1.0 + torch.isin(tokens, self.harder).any(1)
         return len(self.loaded)
 
     def batch(self, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Tokens, noise, target latents and where objects stand, of random examples of one random shard."""
+        """Tokens, noise, target latents and where objects stand, of random examples of one random shard.
+
+        Prompts that name a style or a colour, which are learned last, come twice as often as the others.
+        """
         names = list(self.loaded)
-        shard = self.loaded[names[int(torch.randint(len(names), (), generator=generator))]]
-        pick = torch.randint(len(shard[0]), (size,), generator=generator)
-        latents, u, tokens, occupied = (part[pick] for part in shard)
+        name = names[int(torch.randint(len(names), (), generator=generator))]
+        pick = torch.multinomial(self.weights[name], size, replacement=True, generator=generator)
+        latents, u, tokens, occupied = (part[pick] for part in self.loaded[name])
         return tokens.long(), noise_for(u, generator), latents.float(), occupied
 
 
@@ -203,7 +213,7 @@ def train(arguments: argparse.Namespace) -> None:
         value.backward()
         values.append(value.item())
         helped += extra.share(model)
-        optimisers.step(ramp(progress))
+        optimisers.step(ramp(progress, flat=0.25))
         extra.publish(model)
         step += 1
         if step % 100 == 0:
