@@ -152,7 +152,7 @@ def weights() -> str:
     return digest.hexdigest()[:12]
 
 
-def main() -> None:
+def main(words: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -163,7 +163,7 @@ def main() -> None:
     parser.add_argument("--held-out", type=int, default=64)
     parser.add_argument("--output", type=Path, default=Path("out/results"))
     parser.add_argument("--render", action="store_true", help="only make the tables from what is there")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(words)
     results, model = Results(arguments.output / "erasure.jsonl"), weights()
     if not arguments.render:
         bench = Bench(
