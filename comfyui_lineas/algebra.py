@@ -35,7 +35,7 @@ def inverted(steering: Steering, min_scale: float = 0.05) -> Steering:
 def composed(steerings: Sequence[Steering], weights: Sequence[float], mode: str) -> Steering:
     """Two or more steerings as one, each at its weight (1 full, 0 off), first to last.
 
-    Raises `ConfigError` for fewer than two, `MapError` where maps of one site do not make one map.
+    Raises `ConfigError` for fewer than two, `MapError` where maps of one site have unlike widths.
     """
     if len(steerings) < 2:
         raise ConfigError(f"Got {len(steerings)} steerings to compose, expected at least 2. Connect another.")

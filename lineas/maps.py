@@ -13,6 +13,7 @@ from lineas.banded import BandedMap
 from lineas.errors import MapError
 from lineas.gated import GatedMap
 from lineas.low_rank import LowRankMap
+from lineas.stacked import StackedMap
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -52,7 +53,7 @@ class Map(Protocol):
 
 
 MAPS: dict[str, type[UnitMap]] = {
-    family.kind: family for family in (AffineMap, BandedMap, GatedMap, LowRankMap)
+    family.kind: family for family in (AffineMap, BandedMap, GatedMap, LowRankMap, StackedMap)
 }
 
 

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from lineas.errors import ConfigError, MapError, SiteError
 from lineas.maps import Map
+from lineas.stacked import join
 
 Setting = str | int | float | bool | None
 K = TypeVar("K")
@@ -151,8 +152,9 @@ class Steering:
     ) -> Steering:
         """Both steerings as one, at the sites of either, each at its weight (1 full, 0 off).
 
-        "sequence": `other` after this one, not commutative. "sum": deviations are added, commutative.
-        Raises `MapError` where two maps of one site do not make one map, `ConfigError` for another mode.
+        "sequence": `other` after this one, not commutative. "sum": changes are added, commutative. Two affine
+        maps of a site make one affine map, other pairs a `StackedMap`. Raises `MapError` where two maps of a
+        site have unlike widths, `ConfigError` for another mode.
         """
         if mode not in ("sequence", "sum"):
             raise ConfigError(f'Unknown way to compose {mode!r}, expected "sequence" or "sum".')
@@ -160,8 +162,7 @@ class Steering:
         maps: dict[Site, Map] = {}
         for site in _merged(list(first), list(second)):
             if site in first and site in second:
-                join = first[site].then if mode == "sequence" else first[site].plus
-                maps[site] = _at_site(site, join, second[site])
+                maps[site] = _at_site(site, join, first[site], second[site], mode)
             else:
                 maps[site] = first[site] if site in first else second[site]
         settings: dict[str, Setting] = {"mode": mode, "weight_1": weights[0], "weight_2": weights[1]}

@@ -169,22 +169,24 @@ def _provenance(metadata: Mapping[str, str]) -> Provenance:
 
 
 def _read(file: Any, sites: list[tuple[Site, str, int]], provenance: Provenance) -> Steering:
-    keys = set(file.keys())
+    by_site: dict[str, set[str]] = {}
+    for key in file.keys():  # noqa: SIM118 - the file is no mapping
+        place, _, name = key.partition(".")
+        by_site.setdefault(place, set()).add(name)
     maps: dict[Site, Map] = {}
     for index, (site, kind, width) in enumerate(sites):
+        names = by_site.pop(str(index), set())
         tensors: dict[str, Tensor] = {}
-        for name in family(kind).names():
-            key = f"{index}.{name}"
-            pair = {f"{key}.index", f"{key}.value"}
-            if kind == AffineMap.kind and pair <= keys:
-                tensors[name] = _dense(_tensor(file, f"{key}.index"), _tensor(file, f"{key}.value"), width)
-                keys -= pair
-            elif key in keys:
-                tensors[name] = _tensor(file, key)
-                keys.remove(key)
+        for name in family(kind).names() if kind == AffineMap.kind else ():
+            pair = {f"{name}.index", f"{name}.value"}
+            if pair <= names and name not in names:
+                index_of, value = (_tensor(file, f"{index}.{part}") for part in sorted(pair))
+                tensors[name] = _dense(index_of, value, width)
+                names -= pair
+        tensors |= {name: _tensor(file, f"{index}.{name}") for name in names}
         maps[site] = _map(kind, tensors, width)
-    if keys:
-        raise SteeringFileError(f"it holds unexpected tensors, such as {min(keys)[:100]!r}")
+    if by_site:
+        raise SteeringFileError(f"it holds unexpected tensors, such as {min(by_site)[:100]!r}")
     return Steering(maps, provenance)
 
 

@@ -16,7 +16,18 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("transport", "affine", "banded", "gated", "low_rank", "maps", "penalties", "pooling", "errors"),
+    (
+        "transport",
+        "affine",
+        "banded",
+        "gated",
+        "low_rank",
+        "stacked",
+        "maps",
+        "penalties",
+        "pooling",
+        "errors",
+    ),
     ("steering", "storage", "optim", "config", "version", "kinds"),
     (
         *("sites", "capture", "fingerprint", "apply", "regions", "fuse", "folding", "folds", "consumers"),

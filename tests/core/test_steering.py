@@ -148,8 +148,8 @@ def test_compositions_that_do_not_exist_are_refused() -> None:
     a = steering(NORM)
     with pytest.raises(ConfigError, match="'mean'"):
         a.compose(a, "mean")  # type: ignore[arg-type]
-    with pytest.raises(MapError, match=r"unet\.mid\.norm: .*Apply both"):
-        a.compose(Steering({NORM: LowRankMap.identity(WIDTH)}))
+    with pytest.raises(MapError, match=r"unet\.mid\.norm: .*one site"):
+        a.compose(Steering({NORM: LowRankMap.identity(WIDTH + 1)}))
     with pytest.raises(MapError, match="twice"):
         a.compose(steering(Site(NORM.name, 0, -1)))
 
