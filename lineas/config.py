@@ -97,8 +97,8 @@ class TrainConfig(Options):
     )
     rows: str = option("mean", "What a prompt contributes: its mean, or single positions as in tokens:8.")
     preserve_rows: str = option(
-        "same",
-        "The same for preserve prompts: single positions, as in tokens:16, hold on to every token of a text.",
+        "auto",
+        "The same for preserve prompts; auto: tokens:16 in language models, where every token counts.",
     )
     tolerance: float = option(
         0.0,
@@ -126,13 +126,9 @@ class TrainConfig(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for rows in (self.rows, self.preserving_rows):
-            parse_pooling(rows)
-
-    @property
-    def preserving_rows(self) -> str:
-        """What `preserve_rows` means: that of `rows` when it is "same"."""
-        return self.rows if self.preserve_rows == "same" else self.preserve_rows
+        parse_pooling(self.rows)
+        if self.preserve_rows != "auto":
+            parse_pooling(self.preserve_rows)
 
 
 def _check(name: str, value: Any, default: Any, low: float | None) -> None:

@@ -27,6 +27,7 @@ from lineas.problem import Group, Problem
 from lineas.progress import Callback, Progress
 from lineas.starting import starting_statistics
 from lineas.steering import Site, Steering, match_names
+from lineas.text_problem import TextProblem
 
 __all__ = ["Callback", "Evaluated", "Progress", "Trainer"]
 
@@ -58,9 +59,9 @@ class Trainer:
         self.problem, self.config = problem, config or TrainConfig.preset("fast")
         self.step_number, self.seconds = 0, 0.0
         self.history: list[float] = []
-        rows: dict[Group, str] = {"source": self.config.rows, "preserve": self.config.preserving_rows}
         pooling: dict[Group, Pooling] = {
-            group: parse_pooling(text, self.config.seed) for group, text in rows.items()
+            "source": parse_pooling(self.config.rows, self.config.seed),
+            "preserve": parse_pooling(_preserve_rows(problem, self.config), self.config.seed),
         }
         self.batches = MicroBatches(problem, self.config.micro_batch)
         with self._ready():
@@ -309,3 +310,9 @@ def _plain(report: Report) -> dict[str, Any]:
     """A report without its sites, which the order of the costs implies."""
     figures = {"cost": report.cost, "objective": report.objective, "preserve": report.preserve}
     return figures | {"site_costs": list(report.site_costs.values())}
+
+
+def _preserve_rows(problem: Problem, config: TrainConfig) -> str:
+    """What "auto" stands for: each token of a text decides what comes next, and a mean hides most of them."""
+    automatic = "tokens:16" if isinstance(problem, TextProblem) else config.rows
+    return automatic if config.preserve_rows == "auto" else config.preserve_rows

@@ -15,6 +15,7 @@ from lineas.apply import steer
 from lineas.config import TrainConfig
 from lineas.errors import MismatchError, PromptError, SiteError
 from lineas.methods.lineas import fit
+from lineas.pooling import MeanPooling, TokenPooling
 from lineas.sites import width
 from lineas.steering import Steering
 from lineas.training import Progress, Trainer
@@ -82,6 +83,13 @@ def test_the_default_fit_lowers_the_cost(name: str) -> None:
     assert steering.sites == tuple(made.sites)
     assert steering.provenance.prompts_hash and steering.provenance.base_model
     steering.check()
+
+
+def test_preserve_texts_are_held_token_by_token_unless_asked_otherwise() -> None:
+    problem = LanguageProblem(model("Llama"), tokenizer(), SOURCE, TARGET, PRESERVE)
+    for rows, kept in (("auto", TokenPooling(16, 0)), ("mean", MeanPooling())):
+        pooling = Trainer(problem, TrainConfig(preserve_rows=rows)).gradient.pooling
+        assert pooling == {"source": MeanPooling(), "preserve": kept}
 
 
 @ALL
