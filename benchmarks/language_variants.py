@@ -12,6 +12,8 @@ from lineas.config import TrainConfig
 DEFAULT, DEFAULT_SITES = TrainConfig.preset("fast"), "post_attention"
 COUNT = 32
 """Sentences of each set that there are."""
+GATED: dict[str, Any] = {"map": "gated", "preserve_weight": 0.3}
+"""Maps that act only on tokens that look like the source; they change little else, so less must hold them."""
 STRENGTHS = (0.25, 0.5, 0.75, 1.0)
 
 
@@ -19,6 +21,7 @@ def methods(names: list[str] | None = None, quick: bool = False) -> list[Variant
     """Table A: LinEAS with and without preserve texts, and every other method that is installed."""
     short: dict[str, Any] = {"steps": 2} if quick else {}
     found = [
+        Variant("LinEAS, gated", "lineas", preserve=True, options={**GATED, **short}),
         Variant("LinEAS", "lineas", preserve=True, options=dict(short)),
         Variant("LinEAS, no preserve texts", "lineas", options=dict(short)),
     ]
@@ -28,6 +31,8 @@ def methods(names: list[str] | None = None, quick: bool = False) -> list[Variant
         for name in _registered()
         if name != "lineas"
     ]
+    if "lin-act" in _registered():
+        found.append(Variant("lin-act, observed range", "lin-act", options={"support": "observed"}))
     if "lofit" in _registered():
         found.append(Variant("lofit, reward", "lofit", reward=True, options=dict(short)))
     return [each for each in found if names is None or each.label in names or each.method in names]
