@@ -16,7 +16,7 @@ import platform
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +67,10 @@ class Bench:
     steps: int
     count: int
     held_out: int
+    strengths: Sequence[float]
     folder: Path
+    unsteered: dict[tuple[str, ...], Any] = field(default_factory=dict)
+    """Images by prompts, which all variants of a concept are compared with."""
 
     def row(self, concept: str, variant: str) -> dict[str, Any]:
         """Fit one variant on one concept, draw, and count."""
@@ -77,7 +80,7 @@ class Bench:
         steering = self.fitted(sets, VARIANTS[variant])
         seconds = {"cpu seconds": time.process_time() - start, "seconds": time.perf_counter() - began}
         measure = self.measure(kind, name)
-        report = measure(steering, sets.held_out_with, sets.held_out_without)
+        report = measure(steering, sets.held_out_with, sets.held_out_without, self.strengths)
         inverse = self.injected(steering, sets, measure)
         self.picture(f"{kind}_{name}_{variant}", steering, sets)
         return {
@@ -100,21 +103,20 @@ class Bench:
             )  # fmt: skip
 
     def measure(self, kind: str, name: str) -> Callable[..., ConceptReport]:
-        """(steering, prompts with, prompts without, strengths) -> report; unsteered images are drawn once."""
-        unsteered: dict[tuple[str, ...], Any] = {}
+        """(steering, prompts with, prompts without, strengths) -> report."""
         text = {**PLACES, **TIMES, **WEATHERS}.get(name, name)
 
         def measured(
-            steering: Steering, inside: Any, cross: Any, strengths: Sequence[float] = STRENGTHS
+            steering: Steering, inside: Any, cross: Any, strengths: Sequence[float]
         ) -> ConceptReport:
             draw = Drawer(self.pipe, [steering], recipe="scenes", seed=NOISE, batch=32)
 
             def drawn(prompts: Sequence[str], strength: float) -> Any:
                 if strength:
                     return draw(prompts, strength)
-                if tuple(prompts) not in unsteered:
-                    unsteered[tuple(prompts)] = draw(prompts, 0.0)
-                return unsteered[tuple(prompts)]
+                if tuple(prompts) not in self.unsteered:
+                    self.unsteered[tuple(prompts)] = draw(prompts, 0.0)
+                return self.unsteered[tuple(prompts)]
 
             return concept_report(
                 drawn, self.detector.found, (kind, name), inside, cross, strengths,
@@ -137,8 +139,8 @@ class Bench:
     def picture(self, name: str, steering: Steering, sets: ConceptSets) -> None:
         draw = Drawer(self.pipe, [steering], recipe="scenes", seed=NOISE, batch=8)
         prompts = [*sets.held_out_with[:4], *sets.held_out_without[:2]]
-        columns = [draw(prompts, strength) for strength in STRENGTHS]
-        heads = [f"strength {strength:g}" for strength in STRENGTHS]
+        columns = [draw(prompts, strength) for strength in self.strengths]
+        heads = [f"strength {strength:g}" for strength in self.strengths]
         sheet = contact_sheet([list(images) for images in zip(*columns, strict=True)], prompts, heads)
         self.folder.mkdir(parents=True, exist_ok=True)
         sheet.save(self.folder / f"{name}.png".replace(" ", "_").replace(",", ""))
@@ -161,6 +163,7 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--count", type=int, default=32, help="prompts in each training set")
     parser.add_argument("--held-out", type=int, default=64)
+    parser.add_argument("--strengths", nargs="+", type=float, default=list(STRENGTHS))
     parser.add_argument("--output", type=Path, default=Path("out/results"))
     parser.add_argument("--render", action="store_true", help="only make the tables from what is there")
     arguments = parser.parse_args(words)
@@ -168,7 +171,7 @@ def main(words: list[str] | None = None) -> None:
     if not arguments.render:
         bench = Bench(
             load_pipeline(), Detector.load(), load_clip(), arguments.steps, arguments.count,
-            arguments.held_out, arguments.output / "erasure",
+            arguments.held_out, sorted({0.0, 1.0, *arguments.strengths}), arguments.output / "erasure",
         )  # fmt: skip
         machine = f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
         results.compute({"kind": "machine", "model": model}, lambda: machine)

@@ -63,7 +63,8 @@ def _at(row: Row, strength: float) -> Row:
 
 
 def _strengths(rows: Iterable[Row]) -> list[float]:
-    return sorted({each["strength"] for row in rows for each in row["strengths"]})
+    """Those that all of these rows were measured at."""
+    return sorted(set.intersection(*({each["strength"] for each in row["strengths"]} for row in rows)))
 
 
 def _pooled(rows: Iterable[Row], strength: float, name: str) -> Rate:
@@ -98,20 +99,21 @@ def _methods(by_variant: dict[str, dict[str, Row]]) -> str:
 
 
 def _swept(by_variant: dict[str, dict[str, Row]]) -> str:
-    strengths = _strengths(row for cells in by_variant.values() for row in cells.values())
+    measured = {name: _strengths(cells.values()) for name, cells in by_variant.items()}
+    strengths = sorted({s for each in measured.values() for s in each} - {0.0})
     lines = []
     for name, cells in by_variant.items():
-        pairs = [[_pooled(cells.values(), s, rate).value for rate in SWEPT] for s in strengths[1:]]
-        lines.append([name, *(f"{erased:.1%} / {kept:.1%}" for erased, kept in pairs)])
-    return _table(["erased / other prompts kept", *(f"λ = {s:g}" for s in strengths[1:])], lines)
+        pairs = {s: [_pooled(cells.values(), s, rate).value for rate in SWEPT] for s in measured[name]}
+        shown = [f"{pairs[s][0]:.1%} / {pairs[s][1]:.1%}" if s in pairs else "–" for s in strengths]
+        lines.append([name, *shown])
+    return _table(["erased / other prompts kept", *(f"λ = {s:g}" for s in strengths)], lines)
 
 
 def _concepts(cells: dict[str, Row]) -> str:
-    lines = []
+    lines, strengths = [], _strengths(cells.values())
     for concept, row in cells.items():
-        at = _at(row, 1.0)
-        presence = [each["presence"]["value"] for each in row["strengths"]]
-        longest = _at(row, _strengths([row])[-1])
+        at, longest = _at(row, 1.0), _at(row, strengths[-1])
+        presence = [_at(row, s)["presence"]["value"] for s in strengths]
         lines.append(
             [
                 concept,
@@ -125,7 +127,6 @@ def _concepts(cells: dict[str, Row]) -> str:
                 f"{monotonicity(presence):.2f}",
             ]
         )
-    strengths = _strengths(cells.values())
     heads = f"concept|found unsteered|erased|erased, λ = {strengths[-1]:g}|rest kept|other prompts kept"
     heads += "|change of those|IMGScore of those|injected by the inverse"
     heads += f"|found in % at λ = {', '.join(f'{s:g}' for s in strengths)}|monotonicity"

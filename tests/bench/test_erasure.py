@@ -8,7 +8,7 @@ import erasure
 import image_ablations
 import pytest
 
-SHORT = ["--steps", "1", "--count", "2", "--held-out", "2", "--concepts", "time:night"]
+SHORT = ["--steps", "1", "--strengths", "0.5", "--count", "2", "--held-out", "2", "--concepts", "time:night"]
 
 
 def test_rows_are_measured_once_and_make_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
