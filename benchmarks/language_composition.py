@@ -78,7 +78,7 @@ def _steering(bench: Bench, quick: bool, way: str) -> Steering | None:
 def _fitted(bench: Bench, quick: bool, name: str) -> Steering:
     options = {"steps": 2} if quick else {}
     texts = read_prompts(DATA / f"{name}.txt")
-    corpus = bench.with_sets(bench.corpus.preserve, texts)
+    corpus = bench.with_sets(bench.corpus.preserve[:32], texts)
     fitted = corpus.fitted(Variant(f"add {name}", "lineas", options=options))
     if isinstance(fitted, str):
         raise SystemExit(fitted)

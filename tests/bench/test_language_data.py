@@ -8,7 +8,7 @@ from itertools import combinations
 from pathlib import Path
 
 DATA = Path(__file__).parents[2] / "benchmarks" / "data"
-COUNTS = {"rude": 32, "civil": 32, "preserve": 32, "sea": 32, "music": 32, "plain_openings": 40}
+COUNTS = {"rude": 32, "civil": 32, "preserve": 96, "sea": 32, "music": 32, "plain_openings": 40}
 
 
 def lines(name: str) -> list[str]:

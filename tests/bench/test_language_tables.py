@@ -77,7 +77,7 @@ def fake_figures(model: Any, tokenizer: Any, openings: Any = (), texts: Any = ()
 def test_what_equals_the_default_is_measured_once() -> None:
     default = next(each for each in methods() if each.label == "LinEAS").key()
     same = {each.label for each in ablations() if each.key() == default}
-    assert same == {"N = 32", "γ = 0", "100 steps", "sites post_attention"}
+    assert same == {"N = 32", "γ = 0", "40 steps", "sites post_attention"}
     assert len({each.label for each in (*methods(), *ablations())}) == len(methods()) + len(ablations())
 
 
