@@ -7,8 +7,6 @@ The difference is filled up exactly:
 - A block that ours does not have is relu(x) with a last convolution of zeros. After another block that is
   the identity. Where there is none, the convolution before gives [W, −W] x, the block turns that into
   positive and negative part, and the convolution behind joins them by [V, −V].
-- That takes twice the channels, more than there are before the image. The last two convolutions are then
-  written with 27 channels between them: one for each colour and each place in the last kernel.
 """
 
 from __future__ import annotations
@@ -38,23 +36,10 @@ def build_vae(config: Mapping[str, Any], weights: Mapping[str, Tensor]) -> Any:
     """A VAE of an AutoencoderTiny's configuration and weights, in float32."""
     encoder = _encoder_layers(config["num_encoder_blocks"])
     decoder = _decoder_layers(config["num_decoder_blocks"])
-    if config["num_decoder_blocks"][-1] == 0:
-        weights = _thinned(
-            weights, f"decoder.layers.{decoder[-1].number - 1}", f"decoder.layers.{decoder[-1].number}"
-        )
     padded = _padded("encoder", encoder, weights, start=0)
     padded |= _padded("decoder", decoder, weights, start=1)  # ComfyUI counts the clamp at the start
     padded |= {"vae_scale": torch.tensor(1.0), "vae_shift": torch.tensor(0.0)}
     return comfy.sd.VAE(sd=padded, dtype=torch.float32)
-
-
-def _thinned(weights: Mapping[str, Tensor], one: str, two: str) -> dict[str, Tensor]:
-    """Convolution `two` straight behind `one`, [c, i, 3, 3] and [3, c, 3, 3], with 27 channels between."""
-    first, second = (weights[f"{name}.weight"].float() for name in (one, two))
-    places = second.flatten(2).transpose(1, 2).flatten(0, 1)
-    before = torch.einsum("kc,cihw->kihw", places, first)
-    after = torch.eye(27).view(3, 9, 27).transpose(1, 2).reshape(3, 27, 3, 3)
-    return {**weights, f"{one}.weight": before, f"{two}.weight": after}
 
 
 def _encoder_layers(blocks: Sequence[int]) -> list[Layer]:

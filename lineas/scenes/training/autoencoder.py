@@ -21,11 +21,11 @@ LATENT_NOISE = 0.1
 """The decoder learns on noisy latents, so that the UNet's small errors stay invisible."""
 
 
-def build(encoder: int = 32, decoder: int = 48) -> AutoencoderTiny:
+def build(channels: int = 32) -> AutoencoderTiny:
     """No blocks at full resolution, where they cost most and a linear layer is enough."""
     return AutoencoderTiny(
-        encoder_block_out_channels=(encoder,) * 4,
-        decoder_block_out_channels=(decoder,) * 4,
+        encoder_block_out_channels=(channels,) * 4,
+        decoder_block_out_channels=(channels,) * 4,
         num_encoder_blocks=(0, 1, 2, 2),
         num_decoder_blocks=(3, 3, 1, 0),
         latent_magnitude=3,
@@ -102,7 +102,8 @@ def main() -> None:
     model = build().to(memory_format=torch.channels_last)
     if arguments.start:
         before = AutoencoderTiny.from_pretrained(arguments.start)
-        model = widened(before, model)
+        same = before.config.block_out_channels == model.config.block_out_channels
+        model = before.to(memory_format=torch.channels_last) if same else widened(before, model)
     model.encoder.requires_grad_(not arguments.decoder_only)
     optimisers = Optimisers(model, arguments.muon_lr, arguments.adam_lr)
     stream = partial(losses, shards=arguments.shards, decoder_only=arguments.decoder_only)
