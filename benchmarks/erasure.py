@@ -5,7 +5,7 @@
 
 Table B. Every variant sees the same prompts and noise. Each row is a line in OUTPUT/erasure.jsonl and is
 computed once for the weights that are there; a run that is cut off goes on where it was, and --render makes
-erasure.md and its figures from what is there. Pictures of each concept go to OUTPUT/erasure.
+erasure.md and its figures from what is there. Pictures of each concept go to PICTURES.
 """
 
 from __future__ import annotations
@@ -165,13 +165,14 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--held-out", type=int, default=64)
     parser.add_argument("--strengths", nargs="+", type=float, default=list(STRENGTHS))
     parser.add_argument("--output", type=Path, default=Path("out/results"))
+    parser.add_argument("--pictures", type=Path, default=Path("out/erasure"))
     parser.add_argument("--render", action="store_true", help="only make the tables from what is there")
     arguments = parser.parse_args(words)
     results, model = Results(arguments.output / "erasure.jsonl"), weights()
     if not arguments.render:
         bench = Bench(
             load_pipeline(), Detector.load(), load_clip(), arguments.steps, arguments.count,
-            arguments.held_out, sorted({0.0, 1.0, *arguments.strengths}), arguments.output / "erasure",
+            arguments.held_out, sorted({0.0, 1.0, *arguments.strengths}), arguments.pictures,
         )  # fmt: skip
         machine = f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
         results.compute({"kind": "machine", "model": model}, lambda: machine)

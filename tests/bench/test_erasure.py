@@ -13,13 +13,22 @@ SHORT = ["--steps", "1", "--strengths", "0.5", "--count", "2", "--held-out", "2"
 
 def test_rows_are_measured_once_and_make_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("open_clip")
-    words = [*SHORT, "--output", str(tmp_path), "--variants", "LinEAS affine", "Mean-AcT"]
+    words = [
+        *SHORT,
+        "--output",
+        str(tmp_path),
+        "--pictures",
+        str(tmp_path / "pictures"),
+        "--variants",
+        "LinEAS affine",
+        "Mean-AcT",
+    ]
     erasure.main(words)
     page = (tmp_path / "erasure.md").read_text(encoding="utf-8")
     for heading in ("## LinEAS affine", "## Mean-AcT", "2 held-out prompts with the concept and 2 without"):
         assert heading in page
     assert "time:night" in page and (tmp_path / "erasure_methods.png").exists()
-    assert (tmp_path / "erasure" / "time_night_Mean-AcT.png").exists()
+    assert (tmp_path / "pictures" / "time_night_Mean-AcT.png").exists()
     lines = (tmp_path / "erasure.jsonl").read_text(encoding="utf-8").splitlines()
     assert len(lines) == 3
     monkeypatch.setattr(erasure.Bench, "row", lambda *_: pytest.fail("a row was measured again"))
