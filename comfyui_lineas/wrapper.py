@@ -117,4 +117,4 @@ def _chunks(flags: list[bool]) -> Region:
 def own(map: Map) -> Map:
     """A copy outside of inference mode, so that one may also train on a steered model."""
     with torch.inference_mode(False):
-        return type(map)(**{name: tensor.detach().clone() for name, tensor in map.tensors().items()})
+        return map.copied()

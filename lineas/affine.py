@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, ClassVar
 
@@ -98,7 +98,15 @@ class UnitMap(ABC):
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Self:
         """The same map on another device or in another floating dtype."""
-        return replace(self, **{name: t.to(device=device, dtype=dtype) for name, t in self.tensors().items()})
+        return self.with_tensors(lambda tensor: tensor.to(device=device, dtype=dtype))
+
+    def copied(self) -> Self:
+        """The same map in detached tensors of its own."""
+        return self.with_tensors(lambda tensor: tensor.detach().clone())
+
+    def with_tensors(self, change: Callable[[Tensor], Tensor]) -> Self:
+        """The map of the changed tensors."""
+        return replace(self, **{name: change(tensor) for name, tensor in self.tensors().items()})
 
     def tensors(self) -> dict[str, Tensor]:
         """The tensors by field name, as `from_tensors` takes them."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 Mode = Literal["sequence", "sum"]
+MODES: tuple[Mode, ...] = get_args(Mode)
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,11 +46,6 @@ class StackedMap(UnitMap):
         like = next(iter(first.tensors().values()))
         return cls(tuple(parts), mode, like.new_ones(()))
 
-    @classmethod
-    def identity(cls, width: int) -> StackedMap:
-        """The map of `width` units that changes nothing."""
-        return cls((AffineMap.identity(width),), "sequence", torch.ones(()))
-
     @property
     def width(self) -> int:
         return self.parts[0].width
@@ -72,7 +68,7 @@ class StackedMap(UnitMap):
         return replace(self, weight=strength * self.weight)
 
     def check(self) -> None:
-        if self.mode not in ("sequence", "sum"):
+        if self.mode not in MODES:
             raise MapError(
                 f'A stacked map has the mode {str(self.mode)[:40]!r}, expected "sequence" or "sum".'
             )
@@ -83,9 +79,9 @@ class StackedMap(UnitMap):
             if part.width != self.width:
                 raise MapError(f"A stacked map has parts of {self.width} and {part.width} units.")
 
-    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> StackedMap:
-        parts = tuple(part.to(device, dtype) for part in self.parts)
-        return replace(self, parts=parts, weight=self.weight.to(device=device, dtype=dtype))
+    def with_tensors(self, change: Callable[[Tensor], Tensor]) -> StackedMap:
+        parts = tuple(part.with_tensors(change) for part in self.parts)
+        return replace(self, parts=parts, weight=change(self.weight))
 
     def tensors(self) -> dict[str, Tensor]:
         named = {f"{self.mode}.weight": self.weight}
@@ -97,25 +93,16 @@ class StackedMap(UnitMap):
     def from_tensors(cls, tensors: Mapping[str, Tensor]) -> Self:
         from lineas.maps import map_from_tensors
 
-        weights = [name for name in tensors if name in ("sequence.weight", "sum.weight")]
-        found: dict[str, dict[str, Tensor]] = {}
-        for name, tensor in tensors.items():
-            first, _, rest = name.partition(".")
-            if name not in weights:
-                found.setdefault(first, {})[rest] = tensor
-        if len(weights) != 1 or not found or set(found) != {str(i) for i in range(len(found))}:
-            raise MapError(f"Tensors {sorted(tensors)[:4]} … do not make a stacked map, expected its own.")
-        parts = []
-        for place in range(len(found)):
-            kinds = {name.partition(".")[0] for name in found[str(place)]}
-            if len(kinds) != 1:
-                raise MapError(
-                    f"Part {place} of a stacked map is of the kinds {sorted(kinds)}, expected one."
-                )
-            named = {name.partition(".")[2]: tensor for name, tensor in found[str(place)].items()}
-            parts.append(map_from_tensors(kinds.pop(), named))
-        mode: Mode = "sum" if weights[0].startswith("sum") else "sequence"
-        built = cls(tuple(parts), mode, tensors[weights[0]])
+        modes: list[Mode] = [mode for mode in MODES if f"{mode}.weight" in tensors]
+        found: dict[tuple[str, str], dict[str, Tensor]] = {}
+        for name in set(tensors) - {f"{mode}.weight" for mode in modes}:
+            place, kind, own = (*name.split(".", 2), "", "")[:3]
+            found.setdefault((place, kind), {})[own] = tensors[name]
+        places = sorted(place for place, _ in found)
+        if len(modes) != 1 or not found or places != sorted(map(str, range(len(found)))):
+            raise MapError(f"The tensors {sorted(tensors)[:4]} … are not those of a stacked map.")
+        parts = (map_from_tensors(kind, found[place, kind]) for place, kind in sorted(found, key=_place))
+        built = cls(tuple(parts), modes[0], tensors[f"{modes[0]}.weight"])
         built.check()
         return built
 
@@ -124,6 +111,10 @@ class StackedMap(UnitMap):
         if isinstance(map, StackedMap) and map.mode == mode and bool(map.weight == 1):
             return map.parts
         return (map,)
+
+
+def _place(key: tuple[str, str]) -> int:
+    return int(key[0])
 
 
 def join(first: UnitMap, second: UnitMap, mode: Mode) -> UnitMap:

@@ -271,9 +271,10 @@ def _joint_provenance(first: Steering, second: Steering, settings: Mapping[str, 
 
 
 def _maps_close(one: Map, two: Map, rtol: float, atol: float) -> bool:
-    if one.kind != two.kind:
+    mine, others = one.tensors(), two.tensors()
+    if one.kind != two.kind or mine.keys() != others.keys():
         return False
-    pairs = zip(one.tensors().values(), two.tensors().values(), strict=True)
+    pairs = ((mine[name], others[name]) for name in mine)
     return all(a.shape == b.shape and _close(a, b, rtol, atol) for a, b in pairs)
 
 

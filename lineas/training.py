@@ -241,10 +241,7 @@ class Trainer:
     def _maps(self) -> dict[Site, UnitMap]:
         """Copies of the maps as they are, which later steps leave alone."""
         with torch.inference_mode(False), torch.no_grad():
-            maps = {site: parameters.map() for site, parameters in self.parameters.items()}
-            return {
-                s: type(m)(**{n: t.detach().clone() for n, t in m.tensors().items()}) for s, m in maps.items()
-            }
+            return {site: parameters.map().copied() for site, parameters in self.parameters.items()}
 
     def _all(self) -> list[Tensor]:
         return [parameter for each in self.parameters.values() for parameter in each.all()]

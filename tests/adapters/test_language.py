@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -200,9 +201,9 @@ def test_other_models_are_refused() -> None:
         LanguageProblem(torch.nn.Linear(2, 2), tokenizer(), SOURCE, TARGET)
 
 
-def test_a_model_from_a_folder_is_named_without_the_way_to_it() -> None:
+def test_a_model_from_a_folder_is_named_without_the_way_to_it(tmp_path: Path) -> None:
     local = model("Llama")
-    local.config._name_or_path = "/home/someone/models/tiny"
+    local.config._name_or_path = str(tmp_path / "models" / "tiny")
     assert LanguageProblem(local, tokenizer(), SOURCE, TARGET).base_model == "tiny"
     local.config._name_or_path = "hub/tiny"
     assert LanguageProblem(local, tokenizer(), SOURCE, TARGET).base_model == "hub/tiny"

@@ -203,6 +203,18 @@ def by_library(scenes: Any, steerings: list[Steering], strengths: list[float]) -
         return encoded(scenes.clip)
 
 
+@pytest.mark.parametrize("mode", ["sequence", "sum"])
+def test_composed_gates_act_as_one_steering(scenes: Any, gates: Any, mode: Any) -> None:
+    first, second = gates(1), gates(2)
+    both = first.compose(second, mode, (1.0, -0.5))
+    steered = encoded(applied(scenes.model, scenes.clip, both, 0.7)[1])
+    assert torch.equal(steered, by_library(scenes, [both], [0.7]))
+    whole = encoded(applied(scenes.model, scenes.clip, both, 1.0)[1])
+    if mode == "sequence":
+        torch.testing.assert_close(whole, by_library(scenes, [first, second], [1.0, -0.5]))
+    assert not torch.allclose(whole, encoded(scenes.clip))
+
+
 def test_gates_act_in_the_text_encoder(scenes: Any, draw: Any, gates: Any) -> None:
     steering, base = gates(), draw()
     model, clip = applied(scenes.model, scenes.clip, steering, 0.7)

@@ -62,11 +62,23 @@ def test_shape_and_dtype_are_the_callers(map: UnitMap, z: Tensor, dtype: torch.d
 def test_tensors_round_trip(map: UnitMap, z: Tensor) -> None:
     again = map_from_tensors(map.kind, map.tensors())
     assert torch.equal(again(z), map(z))
-    assert map.kind == "stacked" or list(map.tensors()) == list(map.names())
+    assert list(again.tensors()) == list(map.tensors())
+
+
+@pytest.mark.parametrize("kind", sorted(set(MAPS) - {"stacked"}))  # whose names depend on its parts
+def test_the_names_of_a_family_are_those_of_its_tensors(kind: str) -> None:
+    assert list(random_map(kind).tensors()) == list(MAPS[kind].names())
 
 
 def test_strength_zero_is_the_identity(map: UnitMap) -> None:
     assert map.at(0).is_identity and not map.is_identity
+
+
+def test_a_copy_has_tensors_of_its_own(map: UnitMap, z: Tensor) -> None:
+    copy = map.copied()
+    assert torch.equal(copy(z), map(z))
+    mine, others = copy.tensors(), map.tensors()
+    assert all(mine[name].data_ptr() != others[name].data_ptr() for name in others)
 
 
 def test_to_changes_the_dtype_of_every_tensor(map: UnitMap) -> None:

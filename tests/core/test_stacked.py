@@ -9,10 +9,10 @@ import torch
 from core.toy_models import affine, gated
 from torch import Tensor
 
-from lineas.affine import AffineMap
+from lineas.affine import AffineMap, UnitMap
 from lineas.errors import MapError
 from lineas.maps import map_from_tensors
-from lineas.stacked import StackedMap, join
+from lineas.stacked import Mode, StackedMap, join
 from lineas.steering import Site, Steering
 
 WIDTH = 4
@@ -36,6 +36,7 @@ def test_a_sum_adds_the_changes(z: Tensor) -> None:
 
 def test_strength_extrapolates_the_whole_stack(z: Tensor) -> None:
     stack = join(A, B, "sequence")
+    assert {name.rpartition(".")[0] for name in stack.tensors()} == {"sequence", "0.gated", "1.gated"}
     torch.testing.assert_close(stack.at(0.5)(z), z + 0.5 * (B(A(z)) - z))
     torch.testing.assert_close(join(stack.at(0.5), C, "sequence")(z), C(stack.at(0.5)(z)))
 
@@ -70,6 +71,27 @@ def test_a_composed_steering_goes_through_its_file(tmp_path: Path, z: Tensor) ->
         again = Steering.load(tmp_path / "both.safetensors")
         assert again.allclose(one)
         torch.testing.assert_close(again.maps[site](z), one.maps[site](z))
+
+
+def test_stacks_are_alike_when_mode_parts_and_numbers_are() -> None:
+    def one(second: UnitMap, mode: Mode) -> Steering:
+        return Steering({Site("unet.norm"): join(A, second, mode)})
+
+    assert one(B, "sum").allclose(one(gated(WIDTH, 2), "sum"))
+    for other in (
+        one(B, "sequence"),
+        one(C, "sum"),
+        one(join(B, C, "sum"), "sum"),
+        one(gated(WIDTH, 9), "sum"),
+    ):
+        assert not one(B, "sum").allclose(other)
+
+
+def test_a_stack_of_more_than_ten_keeps_its_order(z: Tensor) -> None:
+    stack: UnitMap = A
+    for seed in range(11):
+        stack = join(stack, gated(WIDTH, 20 + seed), "sequence")
+    torch.testing.assert_close(map_from_tensors("stacked", stack.tensors())(z), stack(z))
 
 
 def test_impossible_stacks_are_refused() -> None:

@@ -87,14 +87,14 @@ def test_preserve_rows_of_single_tokens_see_what_a_mean_hides() -> None:
         trainer = Trainer(ToyProblem(SIZES["preserve"]), config(preserve_rows=rows))
         trainer.evaluate()
         assert trainer.objective.last.preserve == 0
-        whole, half = trainer.objective.kept, trainer.objective.last
+        kept, figures = trainer.objective.kept, trainer.objective.last
         moved_rows = {
             site: [r.unflatten(0, (6, -1)) * 1.1 - 0.1 * r.unflatten(0, (6, -1)).mean(1, True) for r in each]
-            for site, each in whole.items()
+            for site, each in kept.items()
         }
         flat = {site: [r.flatten(0, 1) for r in each] for site, each in moved_rows.items()}
         trainer.objective.preserve(flat, range(6))
-        drifts.append(half.preserve)
+        drifts.append(figures.preserve)
     assert drifts[0] == pytest.approx(0, abs=1e-20) and drifts[1] > 1
 
 
