@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import platform
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -20,8 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from erasure_report import write_report
+from report import machine
 from results import Results
 from tqdm import tqdm
 
@@ -174,8 +173,7 @@ def main(words: list[str] | None = None) -> None:
             load_pipeline(), Detector.load(), load_clip(), arguments.steps, arguments.count,
             arguments.held_out, sorted({0.0, 1.0, *arguments.strengths}), arguments.pictures,
         )  # fmt: skip
-        machine = f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
-        results.compute({"kind": "machine", "model": model}, lambda: machine)
+        results.compute({"kind": "machine", "model": model}, machine)
         cells = [(concept, variant) for variant in arguments.variants for concept in arguments.concepts]
         for concept, variant in tqdm(cells, desc="rows"):
             key = {"kind": "row", "model": model, "concept": concept, "variant": variant}

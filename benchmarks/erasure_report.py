@@ -7,6 +7,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from report import pooled, table
 from results import Results
 
 from lineas.evaluation.figures import figure_image
@@ -69,13 +70,12 @@ def _strengths(rows: Iterable[Row]) -> list[float]:
 
 def _pooled(rows: Iterable[Row], strength: float, name: str) -> Rate:
     """All concepts' images together."""
-    found = [_at(row, strength)[name] for row in rows]
-    return Rate(sum(each["hits"] for each in found), sum(each["total"] for each in found))
+    return pooled(_at(row, strength)[name] for row in rows)
 
 
 def _injected(rows: Iterable[Row]) -> Rate | None:
     found = [row["injected"]["presence"] for row in rows if row["injected"]]
-    return Rate(sum(each["hits"] for each in found), sum(each["total"] for each in found)) if found else None
+    return pooled(found) if found else None
 
 
 def _average(rows: Iterable[Row], strength: float, name: str) -> float:
@@ -84,18 +84,18 @@ def _average(rows: Iterable[Row], strength: float, name: str) -> float:
 
 def _methods(by_variant: dict[str, dict[str, Row]]) -> str:
     def line(name: str, rows: list[Row]) -> list[str]:
-        pooled = [_text(_pooled(rows, 1.0, rate)) for rate in RATES]
+        rates = [_text(_pooled(rows, 1.0, rate)) for rate in RATES]
         averages = [_average(rows, 1.0, each) for each in ("clip_score", "cross_img_score", "cross_change")]
         numbers = [f"{averages[0]:.3f}", f"{averages[1]:.3f}", f"{averages[2]:.1e}"]
         seconds = f"{mean(row['cpu seconds'] for row in rows):.0f}"
-        return [name, str(len(rows)), *pooled, *numbers, _text(_injected(rows)), seconds]
+        return [name, str(len(rows)), *rates, *numbers, _text(_injected(rows)), seconds]
 
     first = next(iter(by_variant.values()))
     before = f"Unsteered, CLIPScore is {_average(first.values(), 0.0, 'clip_score'):.3f}."
     heads = "method|concepts|erased|rest kept|other prompts kept|CLIPScore|IMGScore of other prompts"
     heads += "|change of other prompts|injected by the inverse|CPU seconds of the fit"
     lines = (line(name, list(cells.values())) for name, cells in by_variant.items())
-    return f"{_table(heads.split('|'), lines)}\n\n{before}"
+    return f"{table(heads.split('|'), lines)}\n\n{before}"
 
 
 def _swept(by_variant: dict[str, dict[str, Row]]) -> str:
@@ -106,7 +106,7 @@ def _swept(by_variant: dict[str, dict[str, Row]]) -> str:
         pairs = {s: [_pooled(cells.values(), s, rate).value for rate in SWEPT] for s in measured[name]}
         shown = [f"{pairs[s][0]:.1%} / {pairs[s][1]:.1%}" if s in pairs else "–" for s in strengths]
         lines.append([name, *shown])
-    return _table(["erased / other prompts kept", *(f"λ = {s:g}" for s in strengths)], lines)
+    return table(["erased / other prompts kept", *(f"λ = {s:g}" for s in strengths)], lines)
 
 
 def _concepts(cells: dict[str, Row]) -> str:
@@ -130,7 +130,7 @@ def _concepts(cells: dict[str, Row]) -> str:
     heads = f"concept|found unsteered|erased|erased, λ = {strengths[-1]:g}|rest kept|other prompts kept"
     heads += "|change of those|IMGScore of those|injected by the inverse"
     heads += f"|found in % at λ = {', '.join(f'{s:g}' for s in strengths)}|monotonicity"
-    return _table(heads.split("|"), lines)
+    return table(heads.split("|"), lines)
 
 
 def _curves(by_variant: dict[str, dict[str, Row]]) -> Any:
@@ -157,8 +157,3 @@ def _text(rate: Rate | None) -> str:
 
 def _share(rate: dict[str, Any]) -> str:
     return "–" if rate["value"] is None else f"{rate['value']:.1%}"
-
-
-def _table(heads: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    rows = [heads, ["---", *["---:"] * (len(heads) - 1)], *lines]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)

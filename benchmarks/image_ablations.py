@@ -13,16 +13,14 @@ both.
 from __future__ import annotations
 
 import argparse
-import platform
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from erasure import END_TO_END, NOISE, weights
+from report import machine, pooled, table
 from results import Results
 from tqdm import tqdm
 
@@ -81,10 +79,11 @@ class Bench:
         return steering, time.process_time() - began
 
     def ablation(self, concept: str, ablation: Ablation) -> dict[str, Any]:
+        """Measured on the same held-out prompts for every number, less those that were trained on."""
         steering, seconds = self.fitted(concept, ablation)
-        # The held-out prompts of 32 for every number, which none of these sets must hold.
-        sets = concept_sets(*concept.split(":"), 32, held_out=HELD_OUT)
-        trained = set().union(*_trained(concept, ablation.count))
+        own = concept_sets(*concept.split(":"), ablation.count, held_out=HELD_OUT)
+        sets = concept_sets(*concept.split(":"), held_out=HELD_OUT)
+        trained = {*own.source, *own.target, *own.preserve}
         inside, cross = (
             [text for text in texts if text not in trained]
             for texts in (sets.held_out_with, sets.held_out_without)
@@ -140,14 +139,8 @@ def both_named(pair: tuple[str, str]) -> list[str]:
     return [prompt(with_concept(parse(text), kind, name, rng), rng) for text in sets.held_out_with]
 
 
-def _trained(concept: str, count: int) -> list[Sequence[str]]:
-    sets = concept_sets(*concept.split(":"), count, held_out=HELD_OUT)
-    return [sets.source, sets.target, sets.preserve]
-
-
 def report(results: Results, model: str) -> str:
-    machine = results.get({"kind": "machine", "model": model})
-    lines = [TITLE.format(machine=machine)]
+    lines = [TITLE.format(machine=results.get({"kind": "machine", "model": model}))]
     heads = [
         "LinEAS with",
         "erased, λ = 1",
@@ -161,7 +154,7 @@ def report(results: Results, model: str) -> str:
         cells = [v for _, v in results.find(kind="ablation", model=model, label=ablation.label)]
         if cells:
             rates = [
-                _pooled([cell[name] for cell in cells]) for name in ("erased", "others_kept", "cross_kept")
+                pooled([cell[name] for cell in cells]) for name in ("erased", "others_kept", "cross_kept")
             ]
             support = sum(cell["support"] for cell in cells) / len(cells)
             seconds = sum(cell["cpu seconds"] for cell in cells) / len(cells)
@@ -169,24 +162,15 @@ def report(results: Results, model: str) -> str:
     if rows:
         lines += [
             f"## Table C: one option changed, {' and '.join(CONCEPTS)} together\n",
-            _table(heads, rows),
+            table(heads, rows),
             "",
         ]
     for key, ways in results.find(kind="composition", model=model):
         first, second = key["pair"]
         names = list(ways["none"])
         cells = [[way, *(str(Rate(*rates[name])) for name in names)] for way, rates in ways.items()]
-        lines += [f"## Table D: {first} and {second}\n", _table(["steering", *names], cells), ""]
+        lines += [f"## Table D: {first} and {second}\n", table(["steering", *names], cells), ""]
     return "\n".join(lines)
-
-
-def _pooled(cells: list[dict[str, Any]]) -> Rate:
-    return Rate(sum(cell["hits"] for cell in cells), sum(cell["total"] for cell in cells))
-
-
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [heads, ["---", *["---:"] * (len(heads) - 1)], *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def main(words: list[str] | None = None) -> None:
@@ -198,8 +182,7 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, default=Path("out/results"))
     arguments = parser.parse_args(words)
     results, model = Results(arguments.output / "image_ablations.jsonl"), weights()
-    machine = f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
-    results.compute({"kind": "machine", "model": model}, lambda: machine)
+    results.compute({"kind": "machine", "model": model}, machine)
     bench = Bench(results)
     if "C" in arguments.tables:
         chosen = [each for each in ABLATIONS if arguments.only is None or each.label in arguments.only]
@@ -210,8 +193,9 @@ def main(words: list[str] | None = None) -> None:
         for pair in tqdm(PAIRS, desc="table D"):
             key = {"kind": "composition", "model": model, "pair": list(pair)}
             results.compute(key, lambda pair=pair: bench.composition(pair))
-    (arguments.output / "image_ablations.md").write_text(report(results, model), encoding="utf-8")
-    print(report(results, model))
+    page = report(results, model)
+    (arguments.output / "image_ablations.md").write_text(page, encoding="utf-8")
+    print(page)
 
 
 if __name__ == "__main__":

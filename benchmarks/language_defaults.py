@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import time
 from pathlib import Path
 from typing import Any
 
 import torch
 from language_models import load
+from report import machine
 from torch import Tensor
 from tqdm import tqdm
 
@@ -147,7 +147,6 @@ def main() -> None:
         ("fast, preserve", fast, options.fast_steps, lines(PRESERVE)),
         ("paper", TrainConfig.preset("paper", learning_rate=options.paper_rate), options.paper_steps, []),
     ]
-    machine = f"{platform.machine()}, {torch.get_num_threads()} CPU threads, torch {torch.__version__}"
     began, runs = time.time(), {}
     for title, config, steps, preserve in fits:
         if steps and (options.only is None or options.only == title):
@@ -155,7 +154,9 @@ def main() -> None:
                 model, tokenizer, lines(RUDE), lines(CIVIL), preserve, sites=options.sites
             )
             runs[title] = run(title, problem, tokenizer, config, steps)
-            head = f"{name}, sites {options.sites}, 32 + 32 sentences, {machine}, {time.time() - began:.0f} s"
+            head = (
+                f"{name}, sites {options.sites}, 32 + 32 sentences, {machine()}, {time.time() - began:.0f} s"
+            )
             write(options.output, head, runs)  # after each fit, as a slow machine may not finish them all
     print((options.output / "language_defaults.md").read_text())
 

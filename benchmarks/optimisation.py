@@ -11,12 +11,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
+from report import machine
 from tqdm import tqdm
 
 from lineas import TrainConfig, problem_for
@@ -98,13 +97,12 @@ def main() -> None:
     runs = {"fast": run(problem, TrainConfig.preset("fast", steps=arguments.fast_steps, **changes))}
     if arguments.paper_steps:
         runs["paper"], rate, diverged = paper(problem, arguments.paper_steps)
-    machine = f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
-    text = f"Removing {arguments.concept}; {machine}.\n\n{table(runs)}\n"
+    text = f"Removing {arguments.concept}; {machine()}.\n\n{table(runs)}\n"
     if "paper" in runs:
         text += f"\n{reached(runs['fast'], runs['paper'])}\n\npaper at a rate of {rate:g}.\n"
         text += "".join(f"\npaper diverged {each}.\n" for each in diverged)
     (arguments.output / "optimisation.md").write_text(text)
-    (arguments.output / "optimisation.json").write_text(json.dumps({"machine": machine, **runs}) + "\n")
+    (arguments.output / "optimisation.json").write_text(json.dumps({"machine": machine(), **runs}) + "\n")
     print(text)
 
 
