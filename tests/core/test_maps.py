@@ -16,10 +16,10 @@ WIDTH = 4
 
 def random_map(kind: str) -> UnitMap:
     """Every tensor of the identity map, moved; spreads stay positive."""
-    identity = MAPS[kind].identity(WIDTH)  # type: ignore[attr-defined]
-    generator = torch.Generator().manual_seed(0)
     if kind == "stacked":
         return join(random_map("gated"), random_map("affine"), "sequence")
+    identity = MAPS[kind].identity(WIDTH)  # type: ignore[attr-defined]
+    generator = torch.Generator().manual_seed(0)
     moved = {n: t + torch.rand(t.shape, generator=generator) for n, t in identity.tensors().items()}
     return map_from_tensors(kind, moved)
 
