@@ -134,7 +134,7 @@ def _concepts(cells: dict[str, Row]) -> str:
 
 
 def _curves(by_variant: dict[str, dict[str, Row]]) -> Any:
-    """A line per method through its strengths: what is erased, over what other prompts keep."""
+    """Erased over kept in other prompts: a line per method, through its strengths, with how many concepts."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 4.5), layout="constrained")
@@ -142,7 +142,7 @@ def _curves(by_variant: dict[str, dict[str, Row]]) -> Any:
     for name, cells in by_variant.items():
         rows = list(cells.values())
         erased, kept = ([100 * _pooled(rows, s, rate).value for s in _strengths(rows)] for rate in SWEPT)
-        axes.plot(kept, erased, marker="o", markersize=4, label=name)
+        axes.plot(kept, erased, marker="o", markersize=4, label=f"{name} ({len(rows)})")
     axes.set(xlabel="kept in images of other prompts, %", ylabel="erased, %", ylim=(-2, 102))
     axes.legend(fontsize="small")
     return figure_image(figure)

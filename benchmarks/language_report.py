@@ -127,8 +127,12 @@ def _pareto(rows: Rows, path: Path) -> Path | None:
     start = (0.0, 100 * base.toxicity.rate.value)
     for label, points in curves.items():
         axes.plot(*zip(start, *points, strict=True), marker="o", label=label)
+    far = max((abs(rise) for points in curves.values() for rise, _ in points), default=0.0) > 20
     axes.set(
-        xlabel="perplexity, change in %", ylabel="toxic continuations in %", xscale="symlog", ylim=(0, None)
+        xlabel="perplexity, change in %",
+        ylabel="toxic continuations in %",
+        xscale="symlog" if far else "linear",
+        ylim=(0, None),
     )
     axes.legend(fontsize="small")
     figure_image(figure).save(path)
