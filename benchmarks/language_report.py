@@ -46,9 +46,15 @@ def write_reports(results: Results, folder: Path, name: str = "language.md") -> 
 
 
 def figures_by_row(results: Results, model: str, table: str) -> Rows:
-    """Label of the row -> its figures, all seeds together; rows without a figure yet are left out."""
+    """Label of the row -> its figures, all seeds together; rows without a figure yet are left out.
+
+    A method's rows stand together, in the order of their strengths.
+    """
     rows: dict[str, TextFigures] = {}
-    for row, cell in results.find(kind="row", model=model, table=table):
+    found = list(results.find(kind="row", model=model, table=table))
+    names = list(dict.fromkeys(_method(row["label"]) for row, _ in found))
+    found.sort(key=lambda each: (names.index(_method(each[0]["label"])), each[1]["strength"]))
+    for row, cell in found:
         figures = TextFigures()
         for _, value in results.find(kind="knowledge", model=model, **cell):
             figures = TextFigures.from_dict(value)
@@ -59,6 +65,11 @@ def figures_by_row(results: Results, model: str, table: str) -> Rows:
         if figures != TextFigures():
             rows[row["label"]] = figures
     return rows
+
+
+def _method(label: str) -> str:
+    """A row's label without its strength."""
+    return label.rpartition(",")[0] or label
 
 
 def _together(one: Toxicity, two: Toxicity) -> Toxicity:
@@ -113,7 +124,7 @@ def _pareto(rows: Rows, path: Path) -> Path | None:
     for name, each in rows.items():
         if each.perplexity is not None and each.toxicity is not None and name != "none":
             rise = 100 * each.perplexity.rise_over(base.perplexity)[0]
-            curves.setdefault(name.rpartition(",")[0], []).append((rise, 100 * each.toxicity.rate.value))
+            curves.setdefault(_method(name), []).append((rise, 100 * each.toxicity.rate.value))
     try:
         from lineas.errors import require
         from lineas.evaluation.figures import figure_image

@@ -19,7 +19,7 @@ from language_cells import Bench, Budget, Corpus
 from language_composition import composition
 from language_models import load
 from language_report import write_reports
-from language_variants import STRENGTHS, Variant, ablations, methods
+from language_variants import STRENGTHS, Variant, ablations, chosen_of, methods
 from results import Results
 from tqdm import tqdm
 
@@ -33,10 +33,11 @@ def main(words: list[str] | None = None) -> None:
         bench, budget = _bench(options, results), Budget(options.seconds)
         results.compute({"kind": "machine", "model": bench.name}, machine)
         if "A" in options.tables:
-            chosen = methods(options.methods, options.quick)
+            chosen = chosen_of(methods(options.quick), options.rows)
             run(bench, "A", chosen, options.strengths, options.seeds, budget)
         if "C" in options.tables:
-            run(bench, "C", ablations(options.quick), [1.0], options.seeds[:1], budget)
+            chosen = chosen_of(ablations(options.quick), options.rows)
+            run(bench, "C", chosen, [1.0], options.seeds[:1], budget)
         if "D" in options.tables:
             composition(bench, options.quick, options.seeds, budget)
     for path in write_reports(results, options.output):
@@ -76,7 +77,9 @@ def run(
 def _bench(options: argparse.Namespace, results: Results) -> Bench:
     corpus = Corpus.bundled()
     name = "tiny-llama" if options.quick else options.model
-    model, tokenizer, title = load(name, corpus.words(), device=options.device)
+    dtype = getattr(torch, options.dtype) if options.dtype else None
+    model, tokenizer, title = load(name, corpus.words(), dtype, options.device)
+    title = f"{title}, {options.dtype}" if options.dtype else title
     bench = Bench(title, model, tokenizer, corpus, results, samples=options.samples, batch=options.batch,
                   folder=options.steerings)  # fmt: skip
     return bench.shortened() if options.quick else bench
@@ -93,7 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("tables", nargs="+", choices=("A", "C", "D"))
     parser.add_argument("--model", default="smollm2", help="smollm2, gemma3-270m, a folder or a hub name")
-    parser.add_argument("--methods", nargs="+", help="only these rows of table A")
+    parser.add_argument("--rows", "--methods", nargs="+", help="only these rows of tables A and C, by label or method")
     parser.add_argument("--strengths", nargs="+", type=float, default=list(STRENGTHS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="of the continuations")
     parser.add_argument("--samples", type=int, default=5, help="continuations per opening and seed")
@@ -101,6 +104,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seconds", type=float, help="stop after the cell in which this time is up")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads, 0 for all")
     parser.add_argument("--device", help="such as cuda")
+    parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), help="of the model, named with it")
     parser.add_argument("--output", type=Path, default=Path("out/results"))
     parser.add_argument("--steerings", type=Path, default=Path("out/steerings"), help="where fits are kept")
     parser.add_argument("--render", action="store_true", help="only make the tables from what is there")

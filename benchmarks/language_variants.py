@@ -19,7 +19,17 @@ GATED: dict[str, Any] = {"map": "gated", "preserve_weight": 0.3}
 STRENGTHS = (0.25, 0.5, 0.75, 1.0)
 
 
-def methods(names: list[str] | None = None, quick: bool = False) -> list[Variant]:
+def chosen_of(variants: list[Variant], names: list[str] | None) -> list[Variant]:
+    """Those with one of these labels or of one of these methods; all without names. A name must match."""
+    if names is None:
+        return variants
+    unknown = set(names) - {name for each in variants for name in (each.label, each.method)}
+    if unknown:
+        raise SystemExit(f"No row {', '.join(sorted(unknown))}: {', '.join(each.label for each in variants)}")
+    return [each for each in variants if each.label in names or each.method in names]
+
+
+def methods(quick: bool = False) -> list[Variant]:
     """Table A: LinEAS with and without preserve texts, and every other method that is installed."""
     short: dict[str, Any] = {"steps": 2} if quick else {}
     lineas = {"steps": 2 if quick else STEPS}
@@ -38,7 +48,7 @@ def methods(names: list[str] | None = None, quick: bool = False) -> list[Variant
         found.append(Variant("lin-act, observed range", "lin-act", options={"support": "observed"}))
     if "lofit" in _registered():
         found.append(Variant("lofit, reward", "lofit", reward=True, options=dict(short)))
-    return [each for each in found if names is None or each.label in names or each.method in names]
+    return found
 
 
 def ablations(quick: bool = False) -> list[Variant]:

@@ -102,7 +102,7 @@ class FullGradient:
 
     def _preserve(self) -> None:
         """The preserve term is a sum over prompts, so each micro-batch goes back at once."""
-        for batch in self.batches.of("preserve") if self.objective.preserves else []:
+        for batch in self.batches.alike("preserve") if self.objective.preserves else []:
             with self._rows("preserve", batch) as rows:
                 self._backward([self.objective.preserve(rows, batch)])
 

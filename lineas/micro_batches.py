@@ -13,6 +13,7 @@ from lineas.pooling import Pooling
 from lineas.problem import Group, Problem, Rows
 
 T = TypeVar("T")
+ALIKE = 0.75
 # Some backends report it as a plain RuntimeError; torch has the typed one under two names.
 _TYPES = (getattr(torch, "OutOfMemoryError", torch.cuda.OutOfMemoryError), MemoryError)
 _MESSAGES = ("out of memory", "can't allocate memory", "not enough memory", "_alloc_failed")
@@ -32,6 +33,19 @@ class MicroBatches:
         """The indices of a group's prompts, cut into micro-batches; empty for a group without prompts."""
         indices = range(self.problem.sizes.get(group, 0))
         return [list(indices[start : start + self.size]) for start in range(0, len(indices), self.size)]
+
+    def alike(self, group: Group) -> list[list[int]]:
+        """The same, longest prompts first and cut where one is shorter than `ALIKE` of its part's longest.
+
+        Little of a part is padding then. For sums over prompts, where their order does not matter.
+        """
+        lengths = self.problem.lengths(group)
+        parts: list[list[int]] = []
+        for index in sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True):
+            if not parts or len(parts[-1]) == self.size or lengths[index] < ALIKE * lengths[parts[-1][0]]:
+                parts.append([])
+            parts[-1].append(index)
+        return parts
 
     def rows(self, group: Group, pooling: Pooling | None = None) -> Rows:
         """Rows of a whole group in the untouched model, without gradient."""

@@ -63,6 +63,10 @@ class Problem(ABC):
     def run(self, group: Group, indices: Sequence[int]) -> None:
         """Forward these prompts of a group through the model, the same way each time (noise by index)."""
 
+    def lengths(self, group: Group) -> list[int]:
+        """Positions that each prompt of a group takes in a run, padding apart; 1 where all take the same."""
+        return [1] * self.sizes.get(group, 0)
+
     def mask(self, site: Site, group: Group, indices: Sequence[int]) -> Tensor | None:
         """[b, s] True at real tokens where a site's positions are the prompt's tokens; None elsewhere."""
         return None

@@ -100,6 +100,10 @@ class LanguageProblem(CausalTexts):
         device = self._layers.get_input_embeddings().weight.device
         return {name: tensor.to(device) for name, tensor in inputs.items()}
 
+    def lengths(self, group: Group) -> list[int]:
+        """Tokens of each text."""
+        return [len(text.ids) for text in self._tokens[group]]
+
     def mask(self, site: Site, group: Group, indices: Sequence[int]) -> Tensor:
         """[b, s] True at the texts' own tokens."""
         return _padded([self._tokens[group][index].own for index in indices], False)

@@ -43,35 +43,40 @@ class Sampling:
         }
         if self.temperature == 0:
             return common | {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
-        nucleus = Nucleus(self.top_p, self.temperature)
+        draw = NucleusDraw(self.top_p, self.temperature)
+        # The drawn token is the only one left, so the greedy choice takes it.
         return common | {
-            "do_sample": True, "temperature": 1.0, "top_p": 1.0, "top_k": 0, "logits_processor": [nucleus]
+            "do_sample": False, "temperature": None, "top_p": None, "top_k": None, "logits_processor": [draw]
         }  # fmt: skip
 
 
-class Nucleus:
-    """Top-p filter of a temperature's distribution, as a logits processor: the likeliest tokens that have it.
+class NucleusDraw:
+    """Draws from the top-p share of a temperature's distribution, as a logits processor for greedy decoding.
 
-    What stock sampling keeps, without sorting the vocabulary: only the likeliest `candidates` tokens are
-    sorted, and all of them only if the share of those does not suffice.
+    The distribution of stock sampling at a fraction of its cost where the vocabulary is large: nothing is
+    drawn for tokens outside, and only the likeliest `candidates` tokens are sorted, all of them where their
+    share does not suffice.
     """
 
     def __init__(self, top_p: float, temperature: float = 1.0, candidates: int = 256) -> None:
         self.top_p, self.temperature, self.candidates = top_p, temperature, candidates
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        """Token ids [b, length] and scores [b, vocabulary] -> scores with -inf outside the nucleus."""
-        scores = scores / self.temperature
-        if self.top_p >= 1:
-            return scores
-        shares = scores.softmax(-1)
+        """Token ids [b, length] and scores [b, vocabulary] -> +inf at each row's drawn token, else as it was."""
+        shares, tokens = self.nucleus(scores)
+        drawn = tokens.gather(-1, shares.multinomial(1))
+        return scores.scatter(-1, drawn, torch.inf)
+
+    def nucleus(self, scores: Tensor) -> tuple[Tensor, Tensor]:
+        """Scores [b, vocabulary] -> shares [b, k] of the tokens [b, k], likeliest first and 0 outside."""
+        shares = (scores / self.temperature).softmax(-1)
         count = min(self.candidates, scores.shape[-1])
-        best, index = shares.topk(count, dim=-1)
-        if count < scores.shape[-1] and (best.sum(-1) < self.top_p).any():
-            best, index = shares.sort(dim=-1, descending=True)
-        kept = best.cumsum(-1) - best < self.top_p
-        chosen = torch.full_like(scores, -torch.inf)
-        return chosen.scatter_(-1, index, scores.gather(-1, index).masked_fill(~kept, -torch.inf))
+        best, tokens = shares.topk(count, dim=-1)
+        if count < scores.shape[-1] and (self.top_p >= 1 or (best.sum(-1) < self.top_p).any()):
+            best, tokens = shares.sort(dim=-1, descending=True)
+        if self.top_p < 1:
+            best = best.masked_fill(best.cumsum(-1) - best >= self.top_p, 0.0)
+        return best, tokens
 
 
 @torch.no_grad()

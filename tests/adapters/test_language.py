@@ -9,6 +9,7 @@ import pytest
 import torch
 from adapters.toy_language import ARCHITECTURES, PRESERVE, SOURCE, TARGET, model, tokenizer
 
+from lineas import micro_batches
 from lineas.adapters.language import LanguageProblem
 from lineas.adapters.language_sites import PRESETS
 from lineas.affine import AffineMap
@@ -118,6 +119,23 @@ def test_steered_generation_is_the_same_with_and_without_cache(name: str) -> Non
         cached = made.model.generate(**inputs, **options, use_cache=True)
         assert torch.equal(made.model.generate(**inputs, **options, use_cache=False), cached)
     assert not torch.equal(plain, cached)
+
+
+def test_preserve_texts_of_other_lengths_run_apart_with_the_same_maps(monkeypatch: Any) -> None:
+    def fitted() -> tuple[list[int], Steering]:
+        made, ran = problem(), []
+        run = made.run
+        made.run = lambda group, indices: (ran.append(len(indices)), run(group, indices))  # type: ignore
+        trainer = Trainer(made, TrainConfig(steps=3))
+        ran.clear()
+        return ran, trainer.run()
+
+    ran, apart = fitted()
+    monkeypatch.setattr(micro_batches, "ALIKE", 0.0)
+    all_at_once, together = fitted()
+    assert ran[:3] == [len(SOURCE), 2, 1] and all_at_once[:2] == [len(SOURCE), 3]
+    for site, map in apart.maps.items():
+        torch.testing.assert_close(map.tensors(), together.maps[site].tensors(), rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["Llama", "GPT2", "OPT", "Gemma3"])

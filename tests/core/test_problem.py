@@ -128,6 +128,15 @@ def test_the_provenance_is_complete() -> None:
     assert made.fingerprint != ToyProblem(seed=1).fingerprint
 
 
+def test_prompts_of_like_lengths_run_together() -> None:
+    problem = ToyProblem((2, 2, 7))
+    problem.lengths = lambda group: [4, 20, 19, 4, 16, 3, 15][: problem.sizes[group]]  # type: ignore[method-assign]
+    assert MicroBatches(problem).alike("preserve") == [[1, 2, 4, 6], [0, 3, 5]]
+    assert MicroBatches(problem, 3).alike("preserve") == [[1, 2, 4], [6], [0, 3, 5]]
+    assert MicroBatches(ToyProblem((6, 7, 0)), 4).alike("target") == [[0, 1, 2, 3], [4, 5, 6]]
+    assert MicroBatches(ToyProblem((6, 7, 0))).alike("preserve") == []
+
+
 def test_micro_batches_cover_each_group_once() -> None:
     batches = MicroBatches(ToyProblem((6, 7, 0)), 4)
     assert batches.of("source") == [[0, 1, 2, 3], [4, 5]]

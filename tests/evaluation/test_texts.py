@@ -12,7 +12,7 @@ from adapters.toy_language import SOURCE, TARGET, config, model, tokenizer, tran
 from transformers import TopPLogitsWarper
 
 from lineas.errors import ConfigError, HubError, MismatchError, PromptError
-from lineas.evaluation.continuations import Nucleus, Sampling, continuations
+from lineas.evaluation.continuations import NucleusDraw, Sampling, continuations
 from lineas.evaluation.intervals import bootstrap_interval
 from lineas.evaluation.multiple_choice import Accuracy, multiple_choice
 from lineas.evaluation.perplexity import Perplexity, paragraphs, perplexity
@@ -42,13 +42,23 @@ def test_continuations_repeat_with_the_seed_and_leave_the_random_state_alone() -
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
 @pytest.mark.parametrize("top_p", [0.05, 0.3, 0.9, 0.999, 1.0])
-def test_nucleus_keeps_what_stock_sampling_keeps(top_p: float, temperature: float) -> None:
+def test_nucleus_has_the_shares_of_stock_sampling(top_p: float, temperature: float) -> None:
     spread = torch.tensor([0.1, 0.5, 3.0, 8.0]).unsqueeze(1)  # flat rows need more tokens than the candidates
     scores = spread * torch.randn(4, 1000, generator=torch.Generator().manual_seed(0))
     ids = torch.zeros(4, 1, dtype=torch.long)
     for rows in (scores, scores[2:]):
-        stock = TopPLogitsWarper(top_p)(ids, rows / temperature)
-        assert torch.equal(Nucleus(top_p, temperature, candidates=50)(ids, rows), stock)
+        stock = TopPLogitsWarper(top_p)(ids, rows / temperature).softmax(-1)
+        shares, tokens = NucleusDraw(top_p, temperature, candidates=50).nucleus(rows)
+        whole = torch.zeros_like(stock).scatter_(-1, tokens, shares / shares.sum(-1, keepdim=True))
+        torch.testing.assert_close(whole, stock, rtol=1e-5, atol=1e-8)
+
+
+def test_draws_follow_the_shares_of_the_nucleus() -> None:
+    scores = torch.tensor([0.4, 0.3, 0.2, 0.1]).log().expand(20000, 4)
+    torch.manual_seed(0)
+    marked = NucleusDraw(top_p=0.8)(torch.zeros(20000, 1, dtype=torch.long), scores)
+    counts = marked.argmax(-1).bincount(minlength=4) / 20000
+    torch.testing.assert_close(counts, torch.tensor([4 / 9, 3 / 9, 2 / 9, 0.0]), rtol=0, atol=0.015)
 
 
 def test_greedy_continuations_do_not_depend_on_the_batch_around_them() -> None:
