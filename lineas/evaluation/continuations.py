@@ -62,7 +62,7 @@ class NucleusDraw:
         self.top_p, self.temperature, self.candidates = top_p, temperature, candidates
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        """Token ids [b, length] and scores [b, vocabulary] -> the same with +inf at each row's drawn token."""
+        """Token ids [b, length] and scores [b, vocabulary] -> the same, +inf at each row's drawn token."""
         shares, tokens = self.nucleus(scores)
         drawn = tokens.gather(-1, shares.multinomial(1))
         return scores.scatter(-1, drawn, torch.inf)
