@@ -6,6 +6,7 @@ Needs no GPU and no download. The files of an earlier demo in the same folder ar
 from __future__ import annotations
 
 import argparse
+import math
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 MEASURING_SEED = 1000
 """The noise of measured images is none that the training saw."""
+ENOUGH = 30
+"""Steps after which the default concept is gone from nearly all images."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -98,8 +101,18 @@ def _trained(model: models.Model, asked: Run, seconds: float) -> tuple[Outcome, 
     made = outcome.steering.provenance.settings
     sites = len(outcome.steering.maps)
     say(f"{facts['steps']} steps in {facts['seconds']:.0f} s at {sites} sites, {cost_change(made)}")
+    if facts["steps"] < min(ENOUGH, asked.config["steps"]):
+        say(_too_short(facts["steps"], seconds))
     costs = {name: made[name] for name in ("cost_at_start", "cost")}
     return outcome, facts | costs | {"sites": sites, "settings": dict(made)}
+
+
+def _too_short(steps: int, seconds: float) -> str:
+    wanted = 10 * math.ceil(seconds * ENOUGH / max(1, steps) / 10)
+    return (
+        f"That is few: this machine made {steps} steps in {seconds:g} s, {ENOUGH} remove a concept. "
+        f"Give it more time with --seconds {wanted}."
+    )
 
 
 def _measured(pipe: Any, steering: Steering, concept: tuple[str, str], sets: ConceptSets) -> ConceptReport:

@@ -64,6 +64,14 @@ def test_the_demo_writes_what_it_says_and_can_be_run_again(lineas: Any, toy_demo
     assert notes == "remove object:clock"
 
 
+def test_a_demo_that_had_too_few_steps_says_how_long_it_needs(lineas: Any, toy_demo: Path) -> None:
+    words = ("demo", "--held-out", 4, "--sites", "unet.*norm*", "--steer", "*", "--map", "affine")
+    code, out, err = lineas(*words, "--seconds", 0.01, "--steps", 60)
+    assert code == 0, err
+    assert "That is few" in out and "with --seconds 10." in out
+    assert "That is few" not in lineas(*words, "--seconds", 20, "--steps", 5)[1]
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
