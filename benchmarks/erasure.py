@@ -4,8 +4,9 @@
     python benchmarks/erasure.py --variants "LinEAS" Lin-AcT --concepts time:night object:clock
 
 Table B. Every variant sees the same prompts and noise. Each row is a line in OUTPUT/erasure.jsonl and is
-computed once for the weights that are there; a run that is cut off goes on where it was, and --render makes
-erasure.md and its figures from what is there. Pictures of each concept go to PICTURES.
+computed once for the weights that are there, and again where a strength is asked for that it lacks; a run
+that is cut off goes on where it was, and --render makes erasure.md and its figures from what is there.
+Pictures of each concept go to PICTURES.
 """
 
 from __future__ import annotations
@@ -52,6 +53,10 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "Mean-AcT": {"method": "mean-act"},
     "ITI-c": {"method": "iti-c"},
     "CAA": {"method": "caa"},
+    "Lin-AcT at the text encoder": {"method": "lin-act", "sites": "text"},
+    "Mean-AcT at the text encoder": {"method": "mean-act", "sites": "text"},
+    "ITI-c at the text encoder": {"method": "iti-c", "sites": "text"},
+    "CAA at the text encoder": {"method": "caa", "sites": "text"},
 }
 """Changes against the defaults, by name: the method, where it steers, by which maps. LinEAS is the demo's."""
 
@@ -66,12 +71,11 @@ class Bench:
     steps: int
     count: int
     held_out: int
-    strengths: Sequence[float]
     folder: Path
     unsteered: dict[tuple[str, ...], Any] = field(default_factory=dict)
     """Images by prompts, which all variants of a concept are compared with."""
 
-    def row(self, concept: str, variant: str) -> dict[str, Any]:
+    def row(self, concept: str, variant: str, strengths: Sequence[float]) -> dict[str, Any]:
         """Fit one variant on one concept, draw, and count."""
         kind, name = concept.split(":")
         sets = concept_sets(kind, name, self.count, held_out=self.held_out)
@@ -79,9 +83,9 @@ class Bench:
         steering = self.fitted(sets, VARIANTS[variant])
         seconds = {"cpu seconds": time.process_time() - start, "seconds": time.perf_counter() - began}
         measure = self.measure(kind, name)
-        report = measure(steering, sets.held_out_with, sets.held_out_without, self.strengths)
+        report = measure(steering, sets.held_out_with, sets.held_out_without, strengths)
         inverse = self.injected(steering, sets, measure)
-        self.picture(f"{kind}_{name}_{variant}", steering, sets)
+        self.picture(f"{kind}_{name}_{variant}", steering, sets, strengths)
         return {
             **{name: round(value, 1) for name, value in seconds.items()},
             "injected": inverse.as_dict()["strengths"][-1] if inverse else None,
@@ -135,11 +139,11 @@ class Bench:
             inverse = steering.inverse()
         return measure(inverse, sets.held_out_without, sets.held_out_with, (1.0,))
 
-    def picture(self, name: str, steering: Steering, sets: ConceptSets) -> None:
+    def picture(self, name: str, steering: Steering, sets: ConceptSets, strengths: Sequence[float]) -> None:
         draw = Drawer(self.pipe, [steering], recipe="scenes", seed=NOISE, batch=8)
         prompts = [*sets.held_out_with[:4], *sets.held_out_without[:2]]
-        columns = [draw(prompts, strength) for strength in self.strengths]
-        heads = [f"strength {strength:g}" for strength in self.strengths]
+        columns = [draw(prompts, strength) for strength in strengths]
+        heads = [f"strength {strength:g}" for strength in strengths]
         sheet = contact_sheet([list(images) for images in zip(*columns, strict=True)], prompts, heads)
         self.folder.mkdir(parents=True, exist_ok=True)
         sheet.save(self.folder / f"{name}.png".replace(" ", "_").replace(",", ""))
@@ -167,18 +171,22 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--pictures", type=Path, default=Path("out/erasure"))
     parser.add_argument("--render", action="store_true", help="only make the tables from what is there")
     arguments = parser.parse_args(words)
-    results, model = Results(arguments.output / "erasure.jsonl"), weights()
+    results, model, wanted = Results(arguments.output / "erasure.jsonl"), weights(), arguments.strengths
     if not arguments.render:
         bench = Bench(
             load_pipeline(), Detector.load(), load_clip(), arguments.steps, arguments.count,
-            arguments.held_out, sorted({0.0, 1.0, *arguments.strengths}), arguments.pictures,
+            arguments.held_out, arguments.pictures,
         )  # fmt: skip
         results.compute({"kind": "machine", "model": model}, machine)
         cells = [(concept, variant) for variant in arguments.variants for concept in arguments.concepts]
         for concept, variant in tqdm(cells, desc="rows"):
             key = {"kind": "row", "model": model, "concept": concept, "variant": variant}
             key |= {name: getattr(arguments, name) for name in ("steps", "count", "held_out")}
-            results.compute(key, lambda concept=concept, variant=variant: bench.row(concept, variant))
+            measured = {each["strength"] for each in (results.get(key) or {"strengths": []})["strengths"]}
+            if not measured.issuperset(wanted):
+                results.forget(key)
+            cell = (concept, variant, sorted({0.0, 1.0, *wanted} | measured))
+            results.compute(key, lambda cell=cell: bench.row(*cell))
     for path in write_report(results, model, arguments.output, list(VARIANTS), list(CONCEPTS)):
         print(path)
 

@@ -31,9 +31,13 @@ def test_rows_are_measured_once_and_make_the_page(tmp_path: Path, monkeypatch: p
     assert (tmp_path / "pictures" / "time_night_Mean-AcT.png").exists()
     lines = (tmp_path / "erasure.jsonl").read_text(encoding="utf-8").splitlines()
     assert len(lines) == 3
-    monkeypatch.setattr(erasure.Bench, "row", lambda *_: pytest.fail("a row was measured again"))
+    asked = []
+    monkeypatch.setattr(erasure.Bench, "row", lambda *cell: asked.append(cell) or pytest.fail("again"))
     erasure.main(words)
     assert (tmp_path / "erasure.md").read_text(encoding="utf-8") == page
+    with pytest.raises(pytest.fail.Exception, match="again"):
+        erasure.main([*words, "--strengths", "2"])
+    assert asked[0][3] == [0.0, 0.5, 1.0, 2.0]  # what it lacked, with what it had
     monkeypatch.setattr(erasure, "weights", lambda: "other weights")
     erasure.main([*words, "--render"])  # rows of other weights are not shown, and the page is left alone
     assert (tmp_path / "erasure.md").read_text(encoding="utf-8") == page
