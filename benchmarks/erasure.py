@@ -85,7 +85,8 @@ class Bench:
         measure = self.measure(kind, name)
         report = measure(steering, sets.held_out_with, sets.held_out_without, strengths)
         inverse = self.injected(steering, sets, measure)
-        self.picture(f"{kind}_{name}_{variant}", steering, sets, strengths)
+        shown = [*sets.held_out_with[:4], *sets.held_out_without[:2]]
+        self.picture(f"{kind}_{name}_{variant}", steering, shown, strengths)
         return {
             **{name: round(value, 1) for name, value in seconds.items()},
             "injected": inverse.as_dict()["strengths"][-1] if inverse else None,
@@ -139,9 +140,11 @@ class Bench:
             inverse = steering.inverse()
         return measure(inverse, sets.held_out_without, sets.held_out_with, (1.0,))
 
-    def picture(self, name: str, steering: Steering, sets: ConceptSets, strengths: Sequence[float]) -> None:
+    def picture(
+        self, name: str, steering: Steering, prompts: Sequence[str], strengths: Sequence[float]
+    ) -> None:
+        """A sheet of these prompts over strengths."""
         draw = Drawer(self.pipe, [steering], recipe="scenes", seed=NOISE, batch=8)
-        prompts = [*sets.held_out_with[:4], *sets.held_out_without[:2]]
         columns = [draw(prompts, strength) for strength in strengths]
         heads = [f"strength {strength:g}" for strength in strengths]
         sheet = contact_sheet([list(images) for images in zip(*columns, strict=True)], prompts, heads)

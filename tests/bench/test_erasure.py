@@ -6,6 +6,7 @@ from pathlib import Path
 
 import erasure
 import image_ablations
+import injection
 import pytest
 
 SHORT = ["--steps", "1", "--strengths", "0.5", "--count", "2", "--held-out", "2", "--concepts", "time:night"]
@@ -41,6 +42,18 @@ def test_rows_are_measured_once_and_make_the_page(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(erasure, "weights", lambda: "other weights")
     erasure.main([*words, "--render"])  # rows of other weights are not shown, and the page is left alone
     assert (tmp_path / "erasure.md").read_text(encoding="utf-8") == page
+
+
+def test_added_concepts_make_their_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("open_clip")
+    for name, value in {"COUNT": 2, "HELD_OUT": 2, "STRENGTHS": (1.0,)}.items():
+        monkeypatch.setattr(injection, name, value)
+    monkeypatch.setitem(injection.VARIANTS, "LinEAS", {"sites": "text", "steps": 1})
+    folders = ["--output", str(tmp_path), "--pictures", str(tmp_path / "pictures")]
+    injection.main(["--variants", "LinEAS", "CAA", "--concepts", "time:night", *folders])
+    page = (tmp_path / "injection.md").read_text(encoding="utf-8")
+    assert "## LinEAS\n" in page and "## CAA\n" in page and "| time:night | 0.0% |" in page
+    assert (tmp_path / "pictures" / "add_time_night_CAA.png").exists()
 
 
 def test_ablations_and_compositions_make_their_tables(
