@@ -39,7 +39,6 @@ prompts with it, no preserve prompts; {held_out} held-out prompts without the co
 
 - Present: images that show the concept. Kept: of what a prompt names and its unsteered image shows, what is
   still found; a place that is added takes the place of the one named.
-- Change: mean square of the images' change, of 1.
 """
 
 

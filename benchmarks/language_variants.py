@@ -20,13 +20,15 @@ STRENGTHS = (0.25, 0.5, 0.75, 1.0)
 
 
 def chosen_of(variants: list[Variant], names: list[str] | None) -> list[Variant]:
-    """Those with one of these labels or of one of these methods; all without names. A name must match."""
+    """The rows with these labels; a name that is no label is a method, and stands for all its rows."""
     if names is None:
         return variants
-    unknown = set(names) - {name for each in variants for name in (each.label, each.method)}
+    labels = {each.label for each in variants}
+    unknown = set(names) - labels - {each.method for each in variants}
     if unknown:
-        raise SystemExit(f"No row {', '.join(sorted(unknown))}: {', '.join(each.label for each in variants)}")
-    return [each for each in variants if each.label in names or each.method in names]
+        raise SystemExit(f"No row {', '.join(sorted(unknown))}, expected {'; '.join(sorted(labels))}.")
+    whole = set(names) - labels
+    return [each for each in variants if each.label in names or each.method in whole]
 
 
 def methods(quick: bool = False) -> list[Variant]:

@@ -16,7 +16,7 @@ import language_tables
 import paper_images
 import paper_rows
 from language_cells import Bench
-from language_variants import ablations, methods
+from language_variants import ablations, chosen_of, methods
 from results import Results
 
 
@@ -79,6 +79,17 @@ def test_what_equals_the_default_is_measured_once() -> None:
     same = {each.label for each in ablations() if each.key() == default}
     assert same == {"N = 32", "γ = 0", "40 steps", "sites post_attention"}
     assert len({each.label for each in (*methods(), *ablations())}) == len(methods()) + len(ablations())
+
+
+def test_rows_are_chosen_by_label_or_by_method() -> None:
+    def labels(*names: str) -> list[str]:
+        return [each.label for each in chosen_of(methods(), list(names))]
+
+    assert labels("LinEAS", "lofit") == ["LinEAS", "lofit"]  # not the other rows of these methods
+    assert labels("lineas") == ["LinEAS, gated", "LinEAS", "LinEAS, no preserve texts"]
+    assert chosen_of(methods(), None) == methods()
+    with pytest.raises(SystemExit, match=r"No row linact, expected .*lin-act"):
+        chosen_of(methods(), ["linact"])
 
 
 @pytest.mark.parametrize("name", paper_rows.MODELS)
