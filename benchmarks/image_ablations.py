@@ -16,6 +16,7 @@ import argparse
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import numpy as np
@@ -142,8 +143,8 @@ def both_named(pair: tuple[str, str]) -> list[str]:
 def report(results: Results, model: str) -> str:
     lines = [TITLE.format(machine=results.get({"kind": "machine", "model": model}))]
     heads = [
-        "LinEAS with",
-        "erased, λ = 1",
+        "LinEAS with, λ = 1",
+        *(f"erased, {concept}" for concept in CONCEPTS),
         "rest kept",
         "other prompts kept",
         "units steered",
@@ -151,17 +152,25 @@ def report(results: Results, model: str) -> str:
     ]
     rows = []
     for ablation in ABLATIONS:
-        cells = [v for _, v in results.find(kind="ablation", model=model, label=ablation.label)]
-        if cells:
-            rates = [
-                pooled([cell[name] for cell in cells]) for name in ("erased", "others_kept", "cross_kept")
-            ]
-            support = sum(cell["support"] for cell in cells) / len(cells)
-            seconds = sum(cell["cpu seconds"] for cell in cells) / len(cells)
-            rows.append([ablation.label, *map(str, rates), f"{support:.1%}", f"{seconds:.0f}"])
+        found = results.find(kind="ablation", model=model, label=ablation.label)
+        cells = {key["concept"]: value for key, value in found}
+        if set(cells) == set(CONCEPTS):
+            erased = [pooled([cells[concept]["erased"]]) for concept in CONCEPTS]
+            kept = [pooled([cell[name] for cell in cells.values()]) for name in ("others_kept", "cross_kept")]
+            support, seconds = (
+                mean(cell[name] for cell in cells.values()) for name in ("support", "cpu seconds")
+            )
+            rows.append(
+                [
+                    ablation.label,
+                    *(f"{rate.value:.1%}" for rate in erased + kept),
+                    f"{support:.1%}",
+                    f"{seconds:.0f}",
+                ]
+            )
     if rows:
         lines += [
-            f"## Table C: one option changed, {' and '.join(CONCEPTS)} together\n",
+            f"## Table C: one option changed\n\nOf {BASE}, 32 prompts in each set.\n",
             table(heads, rows),
             "",
         ]
