@@ -101,8 +101,8 @@ def _trained(model: models.Model, asked: Run, seconds: float) -> tuple[Outcome, 
     made = outcome.steering.provenance.settings
     sites = len(outcome.steering.maps)
     say(f"{facts['steps']} steps in {facts['seconds']:.0f} s at {sites} sites, {cost_change(made)}")
-    if facts["steps"] < min(ENOUGH, asked.config["steps"]):
-        say(_too_short(facts["steps"], seconds))
+    if trainer.step_number < min(ENOUGH, asked.config["steps"]):
+        say(_too_short(trainer.step_number, seconds))
     costs = {name: made[name] for name in ("cost_at_start", "cost")}
     return outcome, facts | costs | {"sites": sites, "settings": dict(made)}
 
