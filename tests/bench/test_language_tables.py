@@ -45,7 +45,7 @@ def run(folder: Path, *words: str) -> str:
 
 
 def test_tables_are_filled_and_a_rerun_computes_nothing(tmp_path: Path, monkeypatch: Any) -> None:
-    text = run(tmp_path, "A", "D", "--methods", "LinEAS")
+    text = run(tmp_path, "A", "D", "--rows", "LinEAS")
     assert "Table A" in text and "| LinEAS, 1 |" in text and "| none |" in text
     assert "Table D" in text and "| sequence |" in text
     lines = (tmp_path / "language.jsonl").read_text().splitlines()
@@ -53,7 +53,7 @@ def test_tables_are_filled_and_a_rerun_computes_nothing(tmp_path: Path, monkeypa
     assert kinds == {"machine", "row", "fit", "knowledge", "toxicity", "composition"}
     monkeypatch.setattr(Bench, "_fit", lambda *_: pytest.fail("fitted again"))
     monkeypatch.setattr("language_cells.text_figures", lambda *_, **__: pytest.fail("measured again"))
-    assert run(tmp_path, "A", "D", "--methods", "LinEAS") == text
+    assert run(tmp_path, "A", "D", "--rows", "LinEAS") == text
     assert (tmp_path / "language.jsonl").read_text().splitlines() == lines
 
 
