@@ -29,10 +29,14 @@ class ConceptTexts:
 def concept_texts(
     concept: str, kind: str, direction: str, bank: str, count: int, seed: int, template: str = ""
 ) -> ConceptTexts:
-    """The three sets of a concept. Raises `PromptError` and `ConfigError` as the banks do."""
+    """The three sets of a concept. Raises `PromptError` and `ConfigError` as the banks do.
+
+    What is added goes into prompts that do not name it, so none are held back: there is no preserve set then.
+    """
     make = _of_scenes if bank == SCENES else _of_captions
     with_it, without, kept = make(concept, kind, count, seed, template)
     source, target = (with_it, without) if direction == "remove" else (without, with_it)
+    kept = kept if direction == "remove" else ()
     name = re.sub(r"\W+", "-", f"{direction} {concept}").strip("-")
     return ConceptTexts("\n".join(source), "\n".join(target), "\n".join(kept), name)
 

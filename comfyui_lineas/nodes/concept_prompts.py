@@ -34,7 +34,7 @@ class ConceptPrompts(io.ComfyNode):
                     options=list(DIRECTIONS),
                     default="remove",
                     tooltip="remove: steer from prompts with the concept to prompts without it. add: the "
-                    "other way round.",
+                    "other way round, with no prompts to preserve.",
                 ),
                 io.Combo.Input(
                     "bank",

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import argparse
 import os
 import signal
 import sys
@@ -11,6 +12,7 @@ import torch
 from cli import fakes
 
 from lineas.cli import fitting
+from lineas.cli.prompt_sets import PromptSets, add_prompt_options, prompt_sets
 from lineas.steering import Steering
 from lineas.training import Trainer
 
@@ -65,8 +67,22 @@ def test_options_reach_the_training(lineas: Any, toy: Path) -> None:
     )
 
 
-@pytest.mark.parametrize(("way", "sign"), [("--remove", 1), ("--add", -1)])
-def test_a_concept_becomes_prompts_and_a_file_name(lineas: Any, toy: Path, way: str, sign: int) -> None:
+def test_what_is_added_goes_into_every_prompt(tmp_path: Path) -> None:
+    def asked(*words: str) -> PromptSets:
+        parser = argparse.ArgumentParser()
+        parser.add_argument("--model", default="a-model")
+        add_prompt_options(parser)
+        return prompt_sets(parser.parse_args(["--concept", "fog", "--count", "4", *words]), seed=0)
+
+    removed, added = asked("--remove"), asked("--add")
+    assert (removed.source, removed.target) == (added.target, added.source)
+    assert removed.preserve and not added.preserve
+    (tmp_path / "kept.txt").write_text("a cat\na dog\n")
+    assert asked("--add", "--preserve", str(tmp_path / "kept.txt")).preserve == ("a cat", "a dog")
+
+
+@pytest.mark.parametrize("way", ["--remove", "--add"])
+def test_a_concept_becomes_prompts_and_a_file_name(lineas: Any, toy: Path, way: str) -> None:
     words = ("--concept", "at night", "--kind", "attribute", way, "--count", 4, "--steps", 1)
     code, out, _ = lineas("train", "--model", "toy", *words)
     assert code == 0
