@@ -78,14 +78,11 @@ def page(results: Results, model: str) -> str:
 
 def _shares(rows: list[Any]) -> list[str]:
     """Per strength, all these rows' images together."""
-    present, kept = (
-        [pooled([each[place][name] for each in rows]).value for place in range(len(rows[0]))]
-        for name in ("presence", "others_kept")
-    )
-    return [
-        f"{present[0]:.1%}",
-        *(f"{a:.1%} / {b:.1%}" for a, b in list(zip(present, kept, strict=True))[1:]),
+    shown = [
+        [f"{pooled([each[name] for each in at]).value:.1%}" for name in ("presence", "others_kept")]
+        for at in zip(*rows, strict=True)
     ]
+    return [shown[0][0], *(" / ".join(each) for each in shown[1:])]
 
 
 def main(words: list[str] | None = None) -> None:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from lineas.errors import ConfigError, PromptError
-from lineas.prompts import KINDS, concept_prompts
+from lineas.prompts import KINDS, concept_prompts, directed
 from lineas.prompts.files import parse_prompts
 
 __all__ = ["BANKS", "DIRECTIONS", "KINDS", "ConceptTexts", "concept_texts", "prompt_lines"]
@@ -29,14 +29,9 @@ class ConceptTexts:
 def concept_texts(
     concept: str, kind: str, direction: str, bank: str, count: int, seed: int, template: str = ""
 ) -> ConceptTexts:
-    """The three sets of a concept. Raises `PromptError` and `ConfigError` as the banks do.
-
-    What is added goes into prompts that do not name it, so none are held back: there is no preserve set then.
-    """
+    """The three sets of a concept. Raises `PromptError` and `ConfigError` as the banks do."""
     make = _of_scenes if bank == SCENES else _of_captions
-    with_it, without, kept = make(concept, kind, count, seed, template)
-    source, target = (with_it, without) if direction == "remove" else (without, with_it)
-    kept = kept if direction == "remove" else ()
+    source, target, kept = directed(*make(concept, kind, count, seed, template), add=direction == "add")
     name = re.sub(r"\W+", "-", f"{direction} {concept}").strip("-")
     return ConceptTexts("\n".join(source), "\n".join(target), "\n".join(kept), name)
 

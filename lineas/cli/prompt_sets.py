@@ -46,18 +46,17 @@ def add_prompt_options(parser: argparse.ArgumentParser) -> None:
 
 def prompt_sets(args: argparse.Namespace, seed: int) -> PromptSets:
     """The sets that the options describe. Raises `PromptError` or `ConfigError`."""
-    from lineas.prompts import read_prompts
+    from lineas.prompts import directed, read_prompts
 
     _check(args)
     if args.concept is None:
         kept = read_prompts(args.preserve) if args.preserve else ()
         return PromptSets(read_prompts(args.source), read_prompts(args.target), kept)
     make = _scene_sets if args.model == BUNDLED else _worded_sets
-    with_it, without, own = make(args, seed)
-    # What is added goes into prompts that do not name it: holding such prompts where they are would undo it.
-    kept = read_prompts(args.preserve) if args.preserve else () if args.add else own
+    source, target, kept = directed(*make(args, seed), add=args.add)
+    if args.preserve:
+        kept = read_prompts(args.preserve)
     label = f"{'add' if args.add else 'remove'} {' '.join(args.concept.split())}"
-    source, target = (without, with_it) if args.add else (with_it, without)
     return PromptSets(source, target, kept, label)
 
 

@@ -44,7 +44,7 @@ class Sampling:
         if self.temperature == 0:
             return common | {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
         draw = NucleusDraw(self.top_p, self.temperature)
-        # The drawn token is the only one left, so the greedy choice takes it.
+        # The drawn token has the highest score, so the greedy choice takes it.
         return common | {
             "do_sample": False, "temperature": None, "top_p": None, "top_k": None, "logits_processor": [draw]
         }  # fmt: skip

@@ -61,6 +61,20 @@ class ConceptPrompts:
         return hash_prompts(self.source, self.target, self.preserve)
 
 
+Prompts = tuple[str, ...]
+
+
+def directed(
+    with_it: Prompts, without: Prompts, preserve: Prompts, add: bool
+) -> tuple[Prompts, Prompts, Prompts]:
+    """Source, target and preserve prompts that remove a concept, or add it.
+
+    What is added goes into prompts that do not name it: holding such prompts where they are would undo it, so
+    there are none to preserve then.
+    """
+    return (without, with_it, ()) if add else (with_it, without, preserve)
+
+
 def concept_prompts(
     concept: str,
     kind: str = "object",
