@@ -32,7 +32,7 @@ def _installed() -> Path | None:
     spec = None if loaded else importlib.util.find_spec(_NAME)
     origin = loaded or (spec.origin if spec is not None else None)
     folder = Path(origin).parent if origin else None
-    return folder if folder is not None and (folder / "steering.py").is_file() else None
+    return folder if folder is not None and (folder / "version.py").is_file() else None
 
 
 def _series(version: str) -> str:

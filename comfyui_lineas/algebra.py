@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Literal, cast
 
 from lineas.errors import ConfigError, SiteError
-from lineas.steering import Site, Steering
+from lineas.steering.site import Site
+from lineas.steering.steering import Steering
 
 from .notices import warnings_in_log
 

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from lineas.errors import ConfigError, PromptError
-from lineas.prompts import KINDS, concept_prompts, directed
+from lineas.prompts.concepts import KINDS, concept_prompts, directed
 from lineas.prompts.files import parse_prompts
 
 __all__ = ["BANKS", "DIRECTIONS", "KINDS", "ConceptTexts", "concept_texts", "prompt_lines"]

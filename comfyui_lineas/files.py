@@ -10,7 +10,7 @@ from typing import Any
 import folder_paths
 
 from lineas.errors import ConfigError, SteeringFileError
-from lineas.steering import Steering
+from lineas.steering.steering import Steering
 
 FOLDER = "steering"
 SUFFIX = ".safetensors"

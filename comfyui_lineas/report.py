@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
+import torch
 from PIL import Image
+from torch import Tensor
 
-from lineas.maps import Map
-from lineas.steering import Steering
-
-from .charts import bars, curve, stacked
+from lineas.maps.base import Map
+from lineas.pictures.charts import bars, curve, stacked
+from lineas.steering.steering import Steering
 
 
 def steering_picture(steering: Steering) -> Image.Image:
@@ -52,3 +55,23 @@ def _block(site: str) -> str:
     if component.startswith("text_encoder"):
         return "text encoder"
     return names.get(rest.partition(".")[0], "other")
+
+
+def image_of(picture: Image.Image) -> Tensor:
+    """A picture -> ComfyUI's IMAGE [1, h, w, 3] in 0..1."""
+    pixels = np.asarray(picture.convert("RGB"), dtype=np.float32) / 255
+    return torch.from_numpy(pixels)[None]
+
+
+def picture_of(image: Tensor) -> Image.Image:
+    """[h, w, 3] in 0..1 -> a picture; values outside are cut."""
+    pixels = image.detach().to("cpu", torch.float32).clamp(0, 1) * 255
+    return Image.fromarray(pixels.round().to(torch.uint8).numpy())
+
+
+def picture_and_text(image: Tensor, text: str, node: Any) -> dict[str, Any]:
+    """What a node shows of itself: an IMAGE, and a text unless it is empty."""
+    from comfy_api.v0_0_2 import ui
+
+    shown = ui.PreviewImage(image, cls=node).as_dict()
+    return {**shown, "text": (text,)} if text else shown

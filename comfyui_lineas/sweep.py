@@ -9,11 +9,11 @@ from typing import Any
 from torch import Tensor
 
 from lineas.errors import ConfigError, MismatchError
-from lineas.evaluation.grid import contact_sheet
-from lineas.steering import Steering
+from lineas.pictures.contact_sheet import contact_sheet
+from lineas.steering.steering import Steering
 
-from .application import apply_steering
-from .views import image_of, picture_of
+from .apply.steering import apply_steering
+from .report import image_of, picture_of
 
 MOST = 64
 SMALLEST = 192

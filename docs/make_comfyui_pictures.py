@@ -33,7 +33,7 @@ from comfyui_server.client import ComfyClient  # noqa: E402
 from comfyui_server.graph import Workflow, widget_slots  # noqa: E402
 from comfyui_server.server import ComfyServer, installations, running  # noqa: E402
 
-from lineas.evaluation.grid import contact_sheet  # noqa: E402
+from lineas.pictures.contact_sheet import contact_sheet  # noqa: E402
 
 WORKFLOWS = REPOSITORY / "workflows"
 FIRST, LAST = "try_it_now", "load_and_apply"

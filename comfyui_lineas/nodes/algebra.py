@@ -7,7 +7,7 @@ from typing import Any
 from comfy_api.v0_0_2 import io
 
 from ..algebra import GROUPS, MODES, composed, inverted, restricted
-from .kinds import CATEGORY, STRENGTHS, Steering
+from .types import CATEGORY, STRENGTHS, Steering
 
 MOST = 4
 

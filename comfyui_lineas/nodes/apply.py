@@ -6,8 +6,8 @@ from typing import Any
 
 from comfy_api.v0_0_2 import io
 
-from ..placement import BRANCHES, METHODS, Placement
-from .kinds import CATEGORY, STRENGTHS, Steering
+from ..apply.while_sampling import BRANCHES, METHODS, Placement
+from .types import CATEGORY, STRENGTHS, Steering
 
 
 class ApplySteering(io.ComfyNode):
@@ -76,6 +76,6 @@ class ApplySteering(io.ComfyNode):
     def execute(
         cls, model: Any, steering: Any, strength: float, clip: Any = None, **placement: Any
     ) -> io.NodeOutput:
-        from ..application import apply_steering
+        from ..apply.steering import apply_steering
 
         return io.NodeOutput(*apply_steering(model, clip, steering, strength, Placement(**placement)))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from comfy_api.v0_0_2 import io
 
-from ..concept import BANKS, DIRECTIONS, KINDS, concept_texts
-from .kinds import CATEGORY, seed_input
+from lineas.prompts.concepts import KINDS
+
+from ..concept import BANKS, DIRECTIONS, concept_texts
+from .types import CATEGORY, seed_input
 
 
 class ConceptPrompts(io.ComfyNode):

@@ -7,7 +7,7 @@ from typing import Any
 from comfy_api.v0_0_2 import io
 
 from ..files import load_named, named_files, save_named, stamp
-from .kinds import CATEGORY, FileName, Steering
+from .types import CATEGORY, FileName, Steering
 
 
 class LoadSteering(io.ComfyNode):
@@ -118,7 +118,7 @@ class ExportLora(io.ComfyNode):
 
     @classmethod
     def execute(cls, model: Any, steering: Any, clip: Any = None, **options: Any) -> io.NodeOutput:
-        from ..export import export_lora
+        from ..apply.lora import export_lora
 
         exported = export_lora(model, clip, steering, **options)
         return io.NodeOutput(exported.name, ui={"text": (exported.message,)})

@@ -6,8 +6,8 @@ from typing import Any
 
 from comfy_api.v0_0_2 import io
 
-from ..one_step import SETTINGS, one_step
-from .kinds import CATEGORY
+from ..models.one_step import SETTINGS, one_step
+from .types import CATEGORY
 
 
 class LoadScenesModel(io.ComfyNode):
@@ -29,7 +29,7 @@ class LoadScenesModel(io.ComfyNode):
 
     @classmethod
     def execute(cls) -> io.NodeOutput:
-        from ..scenes import load_scenes
+        from ..scenes.loading import load_scenes
 
         return io.NodeOutput(*load_scenes())
 

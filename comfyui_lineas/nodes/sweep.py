@@ -6,8 +6,8 @@ from typing import Any
 
 from comfy_api.v0_0_2 import io
 
-from ..views import picture_and_text
-from .kinds import CATEGORY, Steering
+from ..report import picture_and_text
+from .types import CATEGORY, Steering
 
 
 class StrengthSweep(io.ComfyNode):

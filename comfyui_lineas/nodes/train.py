@@ -6,10 +6,10 @@ from typing import Any
 
 from comfy_api.v0_0_2 import io
 
-from ..one_step import AUTOMATIC, SETTINGS
-from ..request import PRESETS, SITES, TrainRequest
-from ..views import picture_and_text
-from .kinds import CATEGORY, Steering, help_of, seed_input
+from ..models.one_step import AUTOMATIC, SETTINGS
+from ..report import picture_and_text
+from ..train.request import PRESETS, SITES, TrainRequest
+from .types import CATEGORY, Steering, help_of, seed_input
 
 
 class TrainSteering(io.ComfyNode):
@@ -158,7 +158,7 @@ class TrainSteering(io.ComfyNode):
 
     @classmethod
     def execute(cls, model: Any, clip: Any, vae: Any = None, **options: Any) -> io.NodeOutput:
-        from ..training import train
+        from ..train.training import train
 
         result = train(model, clip, vae, TrainRequest(**options))
         shown = picture_and_text(result.report, result.summary, cls)

@@ -65,7 +65,7 @@ def parser(chosen: str | None = None) -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"lineas {__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name, summary in COMMANDS.items():
-        command = importlib.import_module(f"{__name__}.{name}") if name == chosen else None
+        command = importlib.import_module(f"{__name__}.commands.{name}") if name == chosen else None
         one = commands.add_parser(name, help=summary, description=command.__doc__ if command else summary)
         if command is not None:
             command.add_options(one)

@@ -13,7 +13,7 @@ from lineas.errors import PromptError, SteeringFileError
 if TYPE_CHECKING:
     from PIL import Image
 
-    from lineas.steering import Steering
+    from lineas.steering.steering import Steering
 
 
 def new_file(path: str | Path, force: bool = False, suffix: str = ".safetensors") -> Path:
@@ -73,7 +73,7 @@ def read_text(path: str | Path) -> str:
 
 def write_image(image: Image.Image, path: Path) -> Path:
     """Write a PNG, whole or not at all."""
-    from lineas.storage import write_atomically
+    from lineas.steering.files import write_atomically
 
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
@@ -83,7 +83,7 @@ def write_image(image: Image.Image, path: Path) -> Path:
 
 def write_json(values: Any, path: Path) -> Path:
     """Write indented JSON, whole or not at all."""
-    from lineas.storage import write_atomically
+    from lineas.steering.files import write_atomically
 
     write_atomically(path, (json.dumps(values, indent=2, ensure_ascii=False) + "\n").encode())
     return path

@@ -8,17 +8,26 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from lineas.cli.budget import Budget
 from lineas.cli.console import bar
-from lineas.cli.interrupt import stop_on_interrupt
 
 if TYPE_CHECKING:
-    from lineas.config import Options
+    from lineas.fitting.options import Options
+    from lineas.fitting.problem import Problem
+    from lineas.fitting.progress import Advance, Progress
+    from lineas.methods.lineas.trainer import Trainer
     from lineas.methods.registry import Method
-    from lineas.problem import Problem
-    from lineas.progress import Advance
-    from lineas.steering import Steering
-    from lineas.training import Progress, Trainer
+    from lineas.steering.steering import Steering
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from lineas.cli.console import complain
+
+if TYPE_CHECKING:
+    from lineas.fitting.progress import Progress
 
 CHECKPOINT_SECONDS = 60.0
 
@@ -97,3 +106,67 @@ def fit_method(method: Method, problem: Problem, config: Options, budget: Budget
 def _figures(progress: Progress, first: float) -> str:
     kept = f", preserve {progress.preserve:.3g}" if progress.preserve else ""
     return f"cost {first:.4g} -> {progress.cost:.4g}{kept}"
+
+
+@contextmanager
+def stop_on_interrupt() -> Iterator[Callable[[], bool]]:
+    """Gives a function that tells whether Ctrl-C was pressed; the usual handler is back afterwards."""
+    pressed = threading.Event()
+
+    def on_interrupt(number: int, frame: Any) -> None:
+        if pressed.is_set():
+            raise KeyboardInterrupt
+        pressed.set()
+        complain("stopping after this step and keeping what was learned; Ctrl-C again aborts.")
+
+    if threading.current_thread() is not threading.main_thread():  # signals belong to the main thread
+        yield pressed.is_set
+        return
+    usual = signal.signal(signal.SIGINT, on_interrupt)
+    try:
+        yield pressed.is_set
+    finally:
+        signal.signal(signal.SIGINT, usual)
+
+
+MEASURED_STEPS = 3
+RESERVE = 0.03
+"""Share of the budget that is kept for steps that turn out slower than the first ones."""
+
+
+class Budget:
+    """Seconds for a training, counted from now.
+
+    The first steps are timed; where all steps would take too long, the learning rate falls over as many as
+    fit. Should that be misjudged, the training stops when the time is up. None is no limit.
+    """
+
+    def __init__(self, seconds: float | None, clock: Callable[[], float] = time.monotonic) -> None:
+        self.seconds, self._clock = seconds, clock
+        self.started, self._steps = clock(), 0
+        self._first = self.started
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the budget was made."""
+        return self._clock() - self.started
+
+    def is_over(self, progress: Progress) -> bool:
+        """To be asked after each step; True when the training should stop here."""
+        if self.seconds is None:
+            return False
+        self._steps += 1
+        if self._steps == 1:  # the first step also pays for what only happens once
+            self._first = self._clock()
+        if self._steps == MEASURED_STEPS:
+            self._plan(progress)
+        return self.elapsed >= self.seconds
+
+    def _plan(self, progress: Progress) -> None:
+        assert self.seconds is not None
+        each = (self._clock() - self._first) / (self._steps - 1)
+        left = self.seconds * (1 - RESERVE) - self.elapsed
+        steps = progress.step + max(0, int(left / each)) if each > 0 else progress.steps
+        trainer = progress.trainer
+        if steps < trainer.config.steps:
+            trainer.config = replace(trainer.config, steps=steps)

@@ -71,7 +71,7 @@ def load(name: str, task: str | None = None, recipe: str | None = None, dtype: s
         task = "image" if name == BUNDLED else find_task(name)
     if task == "text":
         return _language_model(name, precision, device)
-    from lineas.adapters import load_pipeline
+    from lineas.adapters.images.loading import load_pipeline
 
     pipe = load_pipeline(name, recipe, dtype=precision, device=device)
     if hasattr(pipe, "set_progress_bar_config"):
@@ -109,7 +109,7 @@ _MARKS = {"image": "model_index.json", "text": "config.json"}
 
 
 def _language_model(name: str, dtype: Any, device: str | None) -> Model:
-    from lineas.adapters.language_loading import load_language_model
+    from lineas.adapters.language.loading import load_language_model
 
     return Model(*load_language_model(name, dtype, device))
 
@@ -126,7 +126,7 @@ def _check_device(device: str) -> None:
 
 
 def _check_bundled() -> None:
-    from lineas.scenes import PIPELINE
+    from lineas.scenes.bundled import PIPELINE
 
     if not PIPELINE.is_dir():
         raise LineasError(

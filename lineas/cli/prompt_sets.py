@@ -46,7 +46,8 @@ def add_prompt_options(parser: argparse.ArgumentParser) -> None:
 
 def prompt_sets(args: argparse.Namespace, seed: int) -> PromptSets:
     """The sets that the options describe. Raises `PromptError` or `ConfigError`."""
-    from lineas.prompts import directed, read_prompts
+    from lineas.prompts.concepts import directed
+    from lineas.prompts.files import read_prompts
 
     _check(args)
     if args.concept is None:
@@ -74,7 +75,7 @@ Sets = tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]
 
 
 def _scene_sets(args: argparse.Namespace, seed: int) -> Sets:
-    from lineas.scenes import concept_sets
+    from lineas.scenes.concepts import concept_sets
 
     if args.template:
         raise ConfigError(f"--template does not go with the {BUNDLED} model, which knows few words.")
@@ -83,7 +84,7 @@ def _scene_sets(args: argparse.Namespace, seed: int) -> Sets:
 
 
 def _worded_sets(args: argparse.Namespace, seed: int) -> Sets:
-    from lineas.prompts import concept_prompts
+    from lineas.prompts.concepts import concept_prompts
 
     kind = args.kind or "object"
     sets = concept_prompts(args.concept, kind, count=_count(args), seed=seed, template=args.template)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from lineas.errors import SteeringFileError
 
 if TYPE_CHECKING:
-    from lineas.training import Trainer
+    from lineas.methods.lineas.trainer import Trainer
 
 SUFFIX = ".checkpoint"
 
@@ -34,7 +34,7 @@ class Run:
 
 def save_run(asked: Run, trainer: Trainer, path: Path) -> None:
     """Write a run and the state of its trainer, whole or not at all. Raises `SteeringFileError`."""
-    from lineas.checkpoint import save_checkpoint
+    from lineas.fitting.resume_files import save_checkpoint
 
     save_checkpoint({**trainer.state(), "run": asdict(asked)}, path)
 
@@ -44,7 +44,7 @@ def load_run(path: str | Path) -> tuple[Run, dict[str, Any]]:
 
     Raises `SteeringFileError` for a file that is missing, damaged or holds no run.
     """
-    from lineas.checkpoint import load_checkpoint
+    from lineas.fitting.resume_files import load_checkpoint
 
     state = load_checkpoint(path)
     run = state.pop("run", None)

@@ -1,1 +1,1 @@
-"""Methods: ways to fit a steering to a problem, with one signature `fit(problem, config, progress)`."""
+"""The methods that fit a steering, one folder or file each."""

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
-from lineas.config import Options, TrainConfig
 from lineas.errors import ConfigError
-from lineas.methods import aura, caa, iti_c, lin_act, lineas, lofit, mean_act, reft
-from lineas.steering import Steering
+from lineas.fitting.options import Options
+from lineas.methods.closed_form import aura, caa, iti_c, lin_act, mean_act
+from lineas.methods.lineas import trainer as lineas
+from lineas.methods.lineas.config import TrainConfig
+from lineas.methods.trained import lofit, reft
+from lineas.steering.steering import Steering
 
 
 @dataclass(frozen=True)

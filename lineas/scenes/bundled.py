@@ -60,7 +60,7 @@ def load_clip() -> Any:
     Raises:
         MissingExtraError: open_clip is not installed.
     """
-    from lineas.evaluation.clip_score import ClipScore
+    from lineas.evaluation.images.clip_score import ClipScore
 
     return ClipScore.load(CLIP)
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import erasure
-import image_ablations
-import injection
 import pytest
+
+from benchmarks.images import erasure, image_ablations, injection
 
 SHORT = ["--steps", "1", "--strengths", "0.5", "--count", "2", "--held-out", "2", "--concepts", "time:night"]
 

@@ -7,7 +7,7 @@ import re
 from itertools import combinations
 from pathlib import Path
 
-DATA = Path(__file__).parents[2] / "benchmarks" / "data"
+DATA = Path(__file__).parents[2] / "benchmarks" / "language" / "data"
 COUNTS = {"rude": 32, "civil": 32, "preserve": 96, "sea": 32, "music": 32, "plain_openings": 40}
 
 

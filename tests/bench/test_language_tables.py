@@ -12,12 +12,12 @@ pytest.importorskip("transformers")
 pytest.importorskip("lm_eval")
 pytest.importorskip("profanity_check")
 
-import language_tables
-import paper_images
-import paper_rows
-from language_cells import Bench
-from language_variants import ablations, chosen_of, methods
-from results import Results
+from benchmarks.images import paper_images
+from benchmarks.language import paper_rows
+from benchmarks.language import tables as language_tables
+from benchmarks.language.cells import Bench
+from benchmarks.language.variants import ablations, chosen_of, methods
+from benchmarks.results import Results
 
 
 def test_results_are_computed_once_and_survive_a_line_cut_off(tmp_path: Path) -> None:
@@ -52,13 +52,15 @@ def test_tables_are_filled_and_a_rerun_computes_nothing(tmp_path: Path, monkeypa
     kinds = {json.loads(line)["key"]["kind"] for line in lines}
     assert kinds == {"machine", "row", "fit", "knowledge", "toxicity", "composition"}
     monkeypatch.setattr(Bench, "_fit", lambda *_: pytest.fail("fitted again"))
-    monkeypatch.setattr("language_cells.text_figures", lambda *_, **__: pytest.fail("measured again"))
+    monkeypatch.setattr(
+        "benchmarks.language.cells.text_figures", lambda *_, **__: pytest.fail("measured again")
+    )
     assert run(tmp_path, "A", "D", "--rows", "LinEAS") == text
     assert (tmp_path / "language.jsonl").read_text().splitlines() == lines
 
 
 def test_a_run_that_is_out_of_time_goes_on_later(tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr("language_cells.text_figures", fake_figures)
+    monkeypatch.setattr("benchmarks.language.cells.text_figures", fake_figures)
     assert "LinEAS" not in run(tmp_path, "A", "--seconds", "0")
     text = run(tmp_path, "A", "C")
     for label in ("LinEAS, no preserve texts, 1", "N = 2, 1", "γ = 0.1, 1", "1 steps, 1", "sites mlp, 1"):
@@ -66,8 +68,8 @@ def test_a_run_that_is_out_of_time_goes_on_later(tmp_path: Path, monkeypatch: An
 
 
 def fake_figures(model: Any, tokenizer: Any, openings: Any = (), texts: Any = (), **_: Any) -> Any:
-    from lineas.evaluation.perplexity import Perplexity
-    from lineas.evaluation.text_figures import TextFigures, Toxicity
+    from lineas.evaluation.language.perplexity import Perplexity
+    from lineas.evaluation.language.report import TextFigures, Toxicity
 
     if openings:
         return TextFigures(Toxicity((1,) * len(openings), (2,) * len(openings)))
@@ -100,10 +102,10 @@ def test_rows_of_the_paper_run_on_a_tiny_model_of_the_same_class(name: str, tmp_
 
 
 def test_the_image_row_of_the_paper_runs_on_a_tiny_pipeline_of_the_same_class(tmp_path: Path) -> None:
-    from adapters.tiny_pipelines import sdxl
+    from toys.pipelines import sdxl
 
-    from lineas.adapters.recipes import RECIPES, Recipe
-    from lineas.evaluation.image_measures import image_measures
+    from lineas.adapters.images.recipes import RECIPES, Recipe
+    from lineas.evaluation.images.image_measures import image_measures
 
     assert len(paper_images.CONCEPTS) == 15 and paper_images.RECIPE in RECIPES
     options = {"recipe": Recipe("one"), "count": 2, "held_out": 2, "steps": 1}

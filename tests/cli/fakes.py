@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import torch
-from core.toy_models import toy_unet
 from PIL import Image
 from torch import Tensor
+from toys.models import toy_unet
 
-from lineas.adapters.recipes import Recipe
+from lineas.adapters.images.recipes import Recipe
 from lineas.cli import models
 from lineas.errors import HubError
-from lineas.problem import Group, Problem
-from lineas.sites import find_sites, module_tree
+from lineas.fitting.problem import Group, Problem
+from lineas.modules.names import find_sites, module_tree
 
 RECIPE = Recipe("toy")
 
@@ -73,9 +73,7 @@ def load_pipeline(name: str, recipe: Any = None, dtype: Any = None, device: Any 
 
 def install(monkeypatch: Any) -> None:
     """Put the fakes where the commands look for adapters."""
-    adapters, recipes = ModuleType("lineas.adapters"), ModuleType("lineas.adapters.recipes")
-    adapters.problem_for, adapters.load_pipeline = problem_for, load_pipeline  # type: ignore[attr-defined]
-    adapters.recipes, recipes.recipe_for = recipes, lambda pipe, recipe=None: RECIPE  # type: ignore[attr-defined]
-    monkeypatch.setitem(__import__("sys").modules, "lineas.adapters", adapters)
-    monkeypatch.setitem(__import__("sys").modules, "lineas.adapters.recipes", recipes)
+    monkeypatch.setattr("lineas.adapters.problems.problem_for", problem_for)
+    monkeypatch.setattr("lineas.adapters.images.loading.load_pipeline", load_pipeline)
+    monkeypatch.setattr("lineas.adapters.images.recipes.recipe_for", lambda pipe, recipe=None: RECIPE)
     monkeypatch.setattr(models, "find_task", lambda name: "image")

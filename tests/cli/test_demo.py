@@ -10,14 +10,15 @@ import pytest
 from cli import fakes
 from PIL import Image
 
-from lineas import scenes
 from lineas.cli import models
 from lineas.cli.prompt_sets import scene_concept
 from lineas.errors import MissingExtraError, PromptError
-from lineas.steering import Steering
+from lineas.scenes.bundled import PIPELINE
+from lineas.scenes.detector import Detector
+from lineas.steering.steering import Steering
 
 FILES = {"grid.png", "cost.png", "sites.png", "strengths.png", "steering.safetensors", "report.json"}
-bundled = pytest.mark.skipif(not scenes.PIPELINE.is_dir(), reason="the bundled weights are not there")
+bundled = pytest.mark.skipif(not PIPELINE.is_dir(), reason="the bundled weights are not there")
 
 
 def found(images: list[Image.Image]) -> list[frozenset[tuple[str, str]]]:
@@ -35,8 +36,8 @@ def toy_demo(toy: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         raise MissingExtraError("open_clip is not installed")
 
     monkeypatch.setattr(models, "load", lambda *_: models.Model(fakes.FakePipe()))
-    monkeypatch.setattr(scenes, "load_clip", no_clip)
-    monkeypatch.setattr(scenes.Detector, "load", lambda: SimpleNamespace(found=found))
+    monkeypatch.setattr("lineas.scenes.bundled.load_clip", no_clip)
+    monkeypatch.setattr(Detector, "load", lambda: SimpleNamespace(found=found))
     return toy
 
 

@@ -6,12 +6,14 @@ from typing import Any
 import pytest
 import torch
 from cli import fakes
-from core.toy_models import affine
 from PIL import Image
 from safetensors.torch import load_file
+from toys.models import affine
 
-from lineas.cli import generate
-from lineas.steering import Provenance, Site, Steering
+from lineas.cli.commands import generate
+from lineas.steering.provenance import Provenance
+from lineas.steering.site import Site
+from lineas.steering.steering import Steering
 
 
 def test_info_shows_where_it_acts(lineas: Any, steering_file: Path) -> None:

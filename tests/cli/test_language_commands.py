@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 import torch
-from adapters.toy_language import PRESERVE, SOURCE, TARGET, model, tokenizer, transformers
+from toys.language import PRESERVE, SOURCE, TARGET, model, tokenizer, transformers
 
-from lineas.adapters.language_sites import language_sites
-from lineas.affine import AffineMap
-from lineas.apply import steer
-from lineas.cli import evaluate
-from lineas.evaluation.multiple_choice import Accuracy
-from lineas.steering import Steering
+from lineas.adapters.language.sites import language_sites
+from lineas.apply.hooks import steer
+from lineas.cli.commands import evaluate
+from lineas.evaluation.language.multiple_choice import Accuracy
+from lineas.maps.affine import AffineMap
+from lineas.steering.steering import Steering
 
 IDS = torch.tensor([[1, 5, 6, 7, 8]])
 
@@ -116,8 +116,8 @@ def test_images_are_evaluated_and_compared(lineas: Any, toy: Path, steering_file
 
 def test_bundled_images_are_measured_by_their_own_detector(monkeypatch: Any) -> None:
     asked: list[str] = []
-    monkeypatch.setattr("lineas.scenes.load_clip", lambda: asked.append("clip") or None)
-    monkeypatch.setattr("lineas.scenes.Detector.load", lambda: type("D", (), {"found": None})())
+    monkeypatch.setattr("lineas.scenes.bundled.load_clip", lambda: asked.append("clip") or None)
+    monkeypatch.setattr("lineas.scenes.detector.Detector.load", lambda: type("D", (), {"found": None})())
     args = type(
         "A", (), {"model": "scenes", "clip": None, "features": None, "concept": "at night", "device": None}
     )

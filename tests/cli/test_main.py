@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 import lineas as package
-from lineas.cli import COMMANDS, info, main, parser
-from lineas.cli.values import seeds, strengths, weighted_file
-from lineas.config import TrainConfig
+from lineas.cli import COMMANDS, main, parser
+from lineas.cli.arguments import seeds, strengths, weighted_file
+from lineas.cli.commands import info
 from lineas.errors import LineasError
+from lineas.methods.lineas.config import TrainConfig
 
 ROOT = Path(__file__).parents[2]
 

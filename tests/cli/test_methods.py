@@ -9,10 +9,9 @@ from typing import Any
 
 import pytest
 
-import lineas.adapters.rewards  # noqa: F401 - the fakes stand in for its package, and have none
+from lineas.fitting.progress import Steps
 from lineas.methods.registry import METHODS
-from lineas.methods.steps import Steps
-from lineas.steering import Steering
+from lineas.steering.steering import Steering
 
 TRAIN = (
     "train",

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import torch
 
+from lineas.adapters.language.writing import Writer
 from lineas.cli import models
-from lineas.cli.budget import Budget
-from lineas.cli.texts import Writer
+from lineas.cli.fitting import Budget
 from lineas.errors import HubError, LineasError
-from lineas.sites import find_sites
+from lineas.modules.names import find_sites
 
 
 def test_what_a_folder_makes_is_found_out(tmp_path: Path) -> None:
@@ -43,7 +43,7 @@ def test_no_network_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 
 
 def test_missing_weights_are_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("lineas.scenes.PIPELINE", tmp_path / "nowhere")
+    monkeypatch.setattr("lineas.scenes.bundled.PIPELINE", tmp_path / "nowhere")
     with pytest.raises(LineasError, match="bundled model are missing"):
         models.load("scenes")
 
@@ -68,7 +68,7 @@ class LetterTokenizer:
 
 def test_text_is_sampled_alike_for_a_seed_and_changes_with_the_strength() -> None:
     transformers = pytest.importorskip("transformers")
-    from core.toy_models import steering_for
+    from toys.models import steering_for
 
     sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
     config = transformers.LlamaConfig(vocab_size=32, num_key_value_heads=2, **sizes)

@@ -13,8 +13,8 @@ from cli import fakes
 
 from lineas.cli import fitting
 from lineas.cli.prompt_sets import PromptSets, add_prompt_options, prompt_sets
-from lineas.steering import Steering
-from lineas.training import Trainer
+from lineas.methods.lineas.trainer import Trainer
+from lineas.steering.steering import Steering
 
 TRAIN = ("train", "--model", "toy", "--source", "night.txt", "--target", "day.txt")
 

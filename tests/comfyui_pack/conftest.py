@@ -48,7 +48,7 @@ def comfyui(comfyui_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Any
 @pytest.fixture(scope="session")
 def scenes(comfyui: Any) -> Any:
     """MODEL, CLIP and VAE of the bundled model, loaded in inference mode as ComfyUI's executor does."""
-    from comfyui_lineas.scenes import load_scenes
+    from comfyui_lineas.scenes.loading import load_scenes
 
     with torch.inference_mode():
         model, clip, vae = load_scenes()
@@ -84,10 +84,12 @@ def draw(scenes: Any) -> Callable[..., torch.Tensor]:
 @pytest.fixture
 def steering_for(scenes: Any) -> Callable[..., Any]:
     """A steering with random maps at the sites of a pattern."""
-    from comfyui_lineas.tree import Tree
-    from lineas.affine import AffineMap
-    from lineas.sites import find_sites, named_modules, width
-    from lineas.steering import Provenance, Steering
+    from comfyui_lineas.models.tree import Tree
+    from lineas.maps.affine import AffineMap
+    from lineas.modules.kinds import width
+    from lineas.modules.names import find_sites, named_modules
+    from lineas.steering.provenance import Provenance
+    from lineas.steering.steering import Steering
 
     def made(pattern: str = "unet.*norm*", scale: float = 0.2, seed: int = 0) -> Any:
         components = Tree(scenes.model, scenes.clip).components

@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from comfyui_lineas.algebra import GROUPS, composed, inverted, restricted
-from lineas.affine import AffineMap
 from lineas.errors import ConfigError, SiteError
-from lineas.steering import Site, Steering
+from lineas.maps.affine import AffineMap
+from lineas.steering.site import Site
+from lineas.steering.steering import Steering
 
 NAMES = (
     "text_encoder.text_model.encoder.layers.0.layer_norm1",

@@ -8,18 +8,20 @@ from typing import Any
 import pytest
 import torch
 
-from lineas.affine import AffineMap
 from lineas.errors import ConfigError, MismatchError
-from lineas.gated import GatedMap
-from lineas.steering import Provenance, Site, Steering
+from lineas.maps.affine import AffineMap
+from lineas.maps.gated import GatedMap
+from lineas.steering.provenance import Provenance
+from lineas.steering.site import Site
+from lineas.steering.steering import Steering
 
 pytestmark = pytest.mark.usefixtures("comfyui", "unchanged")
 ONE_GREY = 1 / 255
 
 
 def applied(*args: Any, **placement: Any) -> tuple[Any, Any]:
-    from comfyui_lineas.application import apply_steering
-    from comfyui_lineas.placement import Placement
+    from comfyui_lineas.apply.steering import apply_steering
+    from comfyui_lineas.apply.while_sampling import Placement
 
     return apply_steering(*args, Placement(**placement))
 
@@ -37,8 +39,8 @@ def test_the_model_draws_bit_identically_before_and_after(scenes: Any, draw: Any
 
 
 def test_weights_hooks_and_the_library_agree(scenes: Any, draw: Any, steering_for: Any) -> None:
-    from comfyui_lineas.tree import Tree
-    from lineas.apply import steer
+    from comfyui_lineas.models.tree import Tree
+    from lineas.apply.hooks import steer
 
     steering = steering_for()
     images = [draw(applied(scenes.model, None, steering, 0.7, method=m)[0]) for m in ("weights", "hooks")]
@@ -141,8 +143,8 @@ def test_it_acts_on_the_chosen_condition(scenes: Any, draw: Any, steering_for: A
 
 
 def test_the_text_encoder_is_steered_on_the_clip(scenes: Any, draw: Any, steering_for: Any) -> None:
-    from comfyui_lineas.tree import Tree
-    from lineas.apply import steer
+    from comfyui_lineas.models.tree import Tree
+    from lineas.apply.hooks import steer
 
     steering, base = steering_for("text_encoder*norm*"), draw()
     model, clip = applied(scenes.model, scenes.clip, steering, 1.0)
@@ -167,8 +169,9 @@ def test_gates_take_the_hook_route(scenes: Any, draw: Any) -> None:
 @pytest.fixture
 def gates(scenes: Any) -> Any:
     """A gated steering with random maps at the norms of the text encoder."""
-    from comfyui_lineas.tree import Tree
-    from lineas.sites import find_sites, named_modules, width
+    from comfyui_lineas.models.tree import Tree
+    from lineas.modules.kinds import width
+    from lineas.modules.names import find_sites, named_modules
 
     components = Tree(scenes.model, scenes.clip).components
     table = named_modules(components)
@@ -195,8 +198,8 @@ def encoded(clip: Any, text: str = "a red clock on a table at night") -> torch.T
 @torch.inference_mode()
 def by_library(scenes: Any, steerings: list[Steering], strengths: list[float]) -> torch.Tensor:
     """The same by the library's own hooks on the shared text encoder."""
-    from comfyui_lineas.tree import Tree
-    from lineas.apply import steer
+    from comfyui_lineas.models.tree import Tree
+    from lineas.apply.hooks import steer
 
     encoded(scenes.clip)  # loads the clone without patches
     with steer(Tree(scenes.model, scenes.clip).components, steerings, strengths):
@@ -293,7 +296,7 @@ def test_all_by_hooks_holds_for_the_text_encoder_too(scenes: Any, steering_for: 
 
 
 def test_float8_models_take_the_hook_route(scenes: Any, draw: Any, steering_for: Any) -> None:
-    from comfyui_lineas.scenes import scenes_model
+    from comfyui_lineas.scenes.loading import scenes_model
 
     coarse = scenes_model()
     for module in coarse.model.diffusion_model.modules():
@@ -307,8 +310,8 @@ def test_float8_models_take_the_hook_route(scenes: Any, draw: Any, steering_for:
     with pytest.raises(ConfigError, match="float8"):
         applied(coarse, None, steering, 1.0, method="weights")
     hooked = draw(model)
-    from comfyui_lineas.tree import Tree
-    from lineas.apply import steer
+    from comfyui_lineas.models.tree import Tree
+    from lineas.apply.hooks import steer
 
     with steer(Tree(coarse).components, steering, 1.0):
         assert apart(draw(coarse), hooked) < 0.1 * ONE_GREY
@@ -333,7 +336,7 @@ def test_a_family_of_stable_diffusion_is_named(scenes: Any) -> None:
 
     import comfy.supported_models
 
-    from comfyui_lineas.base_models import base_model_of
+    from comfyui_lineas.models.base_models import base_model_of
 
     config = object.__new__(comfy.supported_models.SD15)
     model = SimpleNamespace(model=SimpleNamespace(model_config=config))

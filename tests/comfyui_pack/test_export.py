@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from lineas.errors import ConfigError, ExportError, MismatchError
-from lineas.steering import Steering
+from lineas.steering.steering import Steering
 
 pytestmark = pytest.mark.usefixtures("comfyui", "unchanged")
 
 
 def exported(scenes: Any, steering: Any, name: str, model: Any = None, **options: Any) -> Any:
-    from comfyui_lineas.export import export_lora
+    from comfyui_lineas.apply.lora import export_lora
 
     with torch.inference_mode():
         return export_lora(model or scenes.model, scenes.clip, steering, name, **options)
@@ -32,7 +32,7 @@ def with_lora(scenes: Any, file: Any, strength: float) -> Any:
 def test_the_stock_loader_draws_what_apply_draws(
     scenes: Any, comfyui: Any, draw: Any, steering_for: Any, precision: str, limit: float
 ) -> None:
-    from comfyui_lineas.application import apply_steering
+    from comfyui_lineas.apply.steering import apply_steering
 
     steering = steering_for()
     file = comfyui.output / "loras" / exported(scenes, steering, precision, precision=precision).name
@@ -45,7 +45,7 @@ def test_the_stock_loader_draws_what_apply_draws(
 def test_it_is_exact_while_other_patches_are_loaded(
     scenes: Any, comfyui: Any, draw: Any, steering_for: Any
 ) -> None:
-    from comfyui_lineas.application import apply_steering
+    from comfyui_lineas.apply.steering import apply_steering
 
     steering = steering_for()
     draw(apply_steering(scenes.model, None, steering_for(seed=9), 1.0)[0])  # its weights are in memory now
@@ -57,7 +57,7 @@ def test_it_is_exact_while_other_patches_are_loaded(
 def test_layers_of_the_text_encoder_are_exported(
     scenes: Any, comfyui: Any, draw: Any, steering_for: Any
 ) -> None:
-    from comfyui_lineas.application import apply_steering
+    from comfyui_lineas.apply.steering import apply_steering
 
     steering = steering_for("text_encoder*mlp.fc2")
     file = comfyui.output / "loras" / exported(scenes, steering, "text", precision="float32").name
@@ -74,7 +74,7 @@ def test_sites_that_the_format_cannot_hold(scenes: Any, steering_for: Any) -> No
 
 
 def test_a_steered_model_is_not_exported_from(scenes: Any, steering_for: Any) -> None:
-    from comfyui_lineas.application import apply_steering
+    from comfyui_lineas.apply.steering import apply_steering
 
     steering = steering_for()
     model, _ = apply_steering(scenes.model, None, steering, 1.0)
@@ -86,8 +86,8 @@ def test_another_model_and_bad_names_are_refused(scenes: Any, steering_for: Any)
     steering = steering_for("unet.conv_norm_out")
     with pytest.raises(ConfigError, match="leads out"):
         exported(scenes, steering, "../x")
-    from lineas.affine import AffineMap
-    from lineas.steering import Site
+    from lineas.maps.affine import AffineMap
+    from lineas.steering.site import Site
 
     other = Steering({Site("unet.nowhere"): AffineMap(torch.ones(4), torch.ones(4))})
     with pytest.raises(MismatchError, match="the connected model is lineas/scenes"):

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import torch
 
-from lineas.affine import AffineMap
 from lineas.errors import ConfigError, SteeringFileError
-from lineas.steering import Site, Steering
+from lineas.maps.affine import AffineMap
+from lineas.steering.site import Site
+from lineas.steering.steering import Steering
 
 pytestmark = pytest.mark.usefixtures("comfyui")
 

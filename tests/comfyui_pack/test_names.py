@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from comfyui_lineas.names import image_names, serves_comfyui_alone, text_names
+from comfyui_lineas.models.names import image_names, serves_comfyui_alone, text_names
 
 # levels of (residual blocks, depth of transformers), depth in the middle
 STABLE_DIFFUSION = ([(2, 1), (2, 1), (2, 1), (2, 0)], 1)

@@ -27,7 +27,7 @@ def noisy_input(model: Any, sigma: torch.Tensor) -> torch.Tensor:
 def test_the_step_is_taken_where_it_should_be(
     scenes: Any, setting: str, timestep: int, spread: float
 ) -> None:
-    from comfyui_lineas.one_step import one_step
+    from comfyui_lineas.models.one_step import one_step
 
     model, sigmas = one_step(scenes.model, setting, 399)
     sampling = scenes.model.get_model_object("model_sampling")
@@ -39,7 +39,7 @@ def test_the_step_is_taken_where_it_should_be(
 def test_lightning_predicts_the_image(scenes: Any) -> None:
     import comfy.model_sampling
 
-    from comfyui_lineas.one_step import one_step
+    from comfyui_lineas.models.one_step import one_step
 
     class Noise(comfy.model_sampling.ModelSamplingDiscrete, comfy.model_sampling.EPS):
         pass
@@ -54,7 +54,7 @@ def test_lightning_predicts_the_image(scenes: Any) -> None:
 
 
 def test_training_takes_the_setting_over(scenes: Any) -> None:
-    from comfyui_lineas.one_step import one_step, prepared
+    from comfyui_lineas.models.one_step import one_step, prepared
 
     model, sigmas = one_step(scenes.model, "dmd2")
     assert torch.equal(prepared(model, "automatic")[1], sigmas)
@@ -63,13 +63,13 @@ def test_training_takes_the_setting_over(scenes: Any) -> None:
 
 
 def test_the_turbo_setting_draws_what_the_model_draws(scenes: Any, draw: Any) -> None:
-    from comfyui_lineas.one_step import one_step
+    from comfyui_lineas.models.one_step import one_step
 
     assert torch.equal(draw(one_step(scenes.model, "turbo")[0]), draw())
 
 
 def test_a_sweep_gives_one_image_per_strength(scenes: Any, draw: Any, steering_for: Any) -> None:
-    from comfyui_lineas.application import apply_steering
+    from comfyui_lineas.apply.steering import apply_steering
     from comfyui_lineas.sweep import sweep_grid, sweep_models
 
     steering = steering_for()

@@ -109,8 +109,8 @@ def sdxl(comfyui: Any) -> Any:
 
 
 def trained(model: Any, clip: Any, **changes: Any) -> Any:
-    from comfyui_lineas.request import TrainRequest
-    from comfyui_lineas.training import train
+    from comfyui_lineas.train.request import TrainRequest
+    from comfyui_lineas.train.training import train
 
     options = {"source": "a\nb b b b b\nccc", "target": "x x\nyyyyyyyyy", "steps": 3, "preview_every": 0}
     options |= {"width": 64, "height": 64, **changes}
@@ -137,8 +137,8 @@ def falls(steering: Any) -> bool:
 
 
 def test_a_transformer_keeps_its_names_and_says_so(flux: Any) -> None:
-    from comfyui_lineas.application import apply_steering
-    from comfyui_lineas.placement import Placement
+    from comfyui_lineas.apply.steering import apply_steering
+    from comfyui_lineas.apply.while_sampling import Placement
 
     clip, pattern = StandInClip(12, 8), "unet.*img_attn.proj, unet.*single_blocks.*linear2"
     steering = trained(flux, clip, sites="own pattern", pattern=pattern).steering
@@ -166,7 +166,7 @@ def test_a_transformer_without_affine_norms_is_steered_behind_its_layers(flux: A
 def test_rotations_are_those_of_the_kernels(comfyui: Any) -> None:
     import comfy.ldm.flux.math as kernels
 
-    from comfyui_lineas.rotary import differentiable_kernels, rotated_both
+    from comfyui_lineas.train.rotary import differentiable_kernels, rotated_both
 
     random = torch.Generator().manual_seed(0)
     q, k = torch.randn(2, 1, 2, 5, 8, generator=random)
@@ -180,7 +180,7 @@ def test_rotations_are_those_of_the_kernels(comfyui: Any) -> None:
 
 
 def test_a_unet_with_pooled_text_and_deep_transformers(sdxl: Any) -> None:
-    from comfyui_lineas.application import apply_steering
+    from comfyui_lineas.apply.steering import apply_steering
 
     clip = StandInClip(12, 1280)
     steering = trained(sdxl, clip, low_memory=True, micro_batch=2, steps=4).steering
@@ -192,7 +192,7 @@ def test_a_unet_with_pooled_text_and_deep_transformers(sdxl: Any) -> None:
 
 
 def test_sdxl_and_the_scenes_model_refuse_each_other(sdxl: Any, flux: Any, scenes: Any) -> None:
-    from comfyui_lineas.application import apply_steering
+    from comfyui_lineas.apply.steering import apply_steering
 
     steering = trained(sdxl, StandInClip(12, 1280), steps=1).steering
     with pytest.raises(MismatchError, match="made for SDXL, the connected model is lineas/scenes"):
@@ -203,7 +203,7 @@ def test_sdxl_and_the_scenes_model_refuse_each_other(sdxl: Any, flux: Any, scene
 
 
 def test_names_of_configurations_are_read_quietly(sdxl: Any, caplog: pytest.LogCaptureFixture) -> None:
-    from comfyui_lineas.base_models import base_model_of, native_size
+    from comfyui_lineas.models.base_models import base_model_of, native_size
 
     assert (base_model_of(sdxl), native_size(sdxl)) == ("SDXL", 1024)
     assert "doesn't exist" not in caplog.text

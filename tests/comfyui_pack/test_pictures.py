@@ -9,12 +9,12 @@ import pytest
 import torch
 from PIL import Image
 
-from comfyui_lineas.charts import bars, curve
-from comfyui_lineas.report import steering_picture, training_picture, training_text
-from comfyui_lineas.views import image_of, picture_of
-from lineas.affine import AffineMap
-from lineas.gated import GatedMap
-from lineas.steering import Site, Steering
+from comfyui_lineas.report import image_of, picture_of, steering_picture, training_picture, training_text
+from lineas.maps.affine import AffineMap
+from lineas.maps.gated import GatedMap
+from lineas.pictures.charts import bars, curve
+from lineas.steering.site import Site
+from lineas.steering.steering import Steering
 
 BLUE = (0, 114, 178)
 

@@ -13,7 +13,7 @@ PROMPTS = ("a red clock on a table at night", "a blue cube and a (yellow:1.0) ba
 
 @pytest.fixture(scope="module")
 def pipe() -> Any:
-    from lineas.scenes import load_pipeline
+    from lineas.scenes.bundled import load_pipeline
 
     return load_pipeline()
 

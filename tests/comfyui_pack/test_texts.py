@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from comfyui_lineas.concept import BANKS, concept_texts, prompt_lines
-from comfyui_lineas.request import SITES, TrainRequest
+from comfyui_lineas.train.request import SITES, TrainRequest
 from lineas.errors import ConfigError, PromptError
 
 

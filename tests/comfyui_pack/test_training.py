@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from lineas.errors import ConfigError, MismatchError, NonFiniteError, PromptError, SiteError
-from lineas.steering import Steering
+from lineas.steering.steering import Steering
 
 pytestmark = pytest.mark.usefixtures("comfyui", "unchanged")
 
@@ -21,8 +21,8 @@ TARGET = "a red clock on a table at noon\na blue cube\na dog on the beach"
 @pytest.fixture
 def train(scenes: Any) -> Callable[..., Any]:
     """A training as the executor runs it, in inference mode."""
-    from comfyui_lineas.request import TrainRequest
-    from comfyui_lineas.training import train as run
+    from comfyui_lineas.train.request import TrainRequest
+    from comfyui_lineas.train.training import train as run
 
     def trained(vae: Any = None, clip: Any = scenes.clip, model: Any = None, **changes: Any) -> Any:
         options = {"source": SOURCE, "target": TARGET, "steps": 2, "preview_every": 0, **changes}
@@ -49,10 +49,10 @@ def progress() -> Iterator[list[tuple[Any, ...]]]:
 
 
 def test_it_agrees_with_diffusers_and_so_do_the_images(scenes: Any, train: Any, draw: Any) -> None:
-    from comfyui_lineas.application import apply_steering
-    from lineas.adapters import fit
-    from lineas.apply import steer
-    from lineas.scenes import load_pipeline
+    from comfyui_lineas.apply.steering import apply_steering
+    from lineas.adapters.problems import fit
+    from lineas.apply.hooks import steer
+    from lineas.scenes.bundled import load_pipeline
 
     pipe = load_pipeline()
     here = train(preserve=TARGET, steps=3, file_name="parity").steering
@@ -72,7 +72,7 @@ def test_it_agrees_with_diffusers_and_so_do_the_images(scenes: Any, train: Any, 
 
 
 def test_the_executors_weights_are_used_where_they_lie(scenes: Any) -> None:
-    from comfyui_lineas.weights import is_ordinary, ordinary_weights
+    from comfyui_lineas.train.trainable_weights import is_ordinary, ordinary_weights
 
     model = scenes.model.model
     before = {name: (p, p.data_ptr()) for name, p in model.named_parameters()}
@@ -113,8 +113,8 @@ def test_micro_batches_and_recomputation_change_nothing(train: Any) -> None:
 
 
 def test_the_text_encoder_can_be_trained_as_in_diffusers(train: Any) -> None:
-    from lineas.adapters import fit
-    from lineas.scenes import load_pipeline
+    from lineas.adapters.problems import fit
+    from lineas.scenes.bundled import load_pipeline
 
     here = train(sites="all and text encoder norms").steering
     there = fit(load_pipeline(), SOURCE.split("\n"), TARGET.split("\n"), sites="norms+text", steps=2)
@@ -127,9 +127,9 @@ def test_the_text_encoder_can_be_trained_as_in_diffusers(train: Any) -> None:
 def test_gates_in_the_text_encoder_draw_the_same_in_diffusers(
     scenes: Any, train: Any, draw: Any, progress: Any
 ) -> None:
-    from comfyui_lineas.application import apply_steering
-    from lineas.apply import steer
-    from lineas.scenes import load_pipeline
+    from comfyui_lineas.apply.steering import apply_steering
+    from lineas.apply.hooks import steer
+    from lineas.scenes.bundled import load_pipeline
 
     options = {"sites": "text encoder norms", "map": "gated", "steps": 4, "file_name": "gates"}
     steering = train(vae=scenes.vae, preview_every=2, **options).steering
@@ -165,8 +165,8 @@ def test_sites_are_chosen(train: Any) -> None:
 
 
 def test_one_trains_on_a_steered_model(train: Any, scenes: Any, steering_for: Any) -> None:
-    from comfyui_lineas.application import apply_steering
-    from comfyui_lineas.placement import Placement
+    from comfyui_lineas.apply.steering import apply_steering
+    from comfyui_lineas.apply.while_sampling import Placement
 
     with torch.inference_mode():
         steering = steering_for(scale=0.05)
@@ -247,7 +247,7 @@ def test_a_run_that_breaks_is_told_and_undone(train: Any) -> None:
 
 
 def test_every_setting_of_the_single_step_trains(train: Any) -> None:
-    from comfyui_lineas.one_step import SETTINGS
+    from comfyui_lineas.models.one_step import SETTINGS
 
     costs = {
         name: train(one_step=name, steps=1, timestep=200).steering.provenance.settings["cost_at_start"]

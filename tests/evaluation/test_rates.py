@@ -7,7 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lineas.errors import MismatchError
-from lineas.evaluation import Rate, erasure_rate, monotonicity, presence_rate, retain_rate, wilson_interval
+from lineas.evaluation.rates import (
+    Rate,
+    erasure_rate,
+    monotonicity,
+    presence_rate,
+    retain_rate,
+    wilson_interval,
+)
 
 judgements = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=40)
 

@@ -7,8 +7,9 @@ import pytest
 from PIL import Image
 
 from lineas.errors import ConfigError, MismatchError
-from lineas.evaluation import Rate, mean_square_change, sweep_strengths
-from lineas.evaluation.sweep import Sweep
+from lineas.evaluation.images.image_change import mean_square_change
+from lineas.evaluation.rates import Rate
+from lineas.evaluation.sweep import Sweep, sweep_strengths
 
 
 def grey(level: float, count: int = 4) -> list[Image.Image]:

@@ -8,17 +8,19 @@ from typing import Any
 
 import pytest
 import torch
-from adapters import tiny_pipelines, toy_language
+from toys import language as toy_language
+from toys import pipelines as tiny_pipelines
 
-from lineas import fit, problem_for, steer
-from lineas.adapters.recipes import Recipe
+from lineas import fit, steer
+from lineas.adapters.images.recipes import Recipe
+from lineas.adapters.problems import problem_for
+from lineas.apply.fusing import fuse
 from lineas.errors import ConfigError, LineasError, MismatchError, PromptError
-from lineas.fuse import fuse
+from lineas.fitting.progress import Advance
+from lineas.methods.lineas.objective import transport_cost
 from lineas.methods.registry import METHODS, method_named
-from lineas.methods.transport_cost import transport_cost
-from lineas.progress import Advance
-from lineas.sites import module_tree
-from lineas.steering import Steering
+from lineas.modules.names import module_tree
+from lineas.steering.steering import Steering
 
 SHORT: dict[str, dict[str, Any]] = {
     "lineas": {"steps": 6},

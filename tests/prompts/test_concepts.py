@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lineas.errors import PromptError
-from lineas.prompts import KINDS, concept_prompts, neutral_captions
-from lineas.prompts.concepts import THINGS
+from lineas.prompts.concepts import KINDS, THINGS, concept_prompts
+from lineas.prompts.files import neutral_captions
 from lineas.prompts.words import fill, mentions, with_article
 
 CONCEPTS = ["pink elephant", "hourglass", "robots", "ukiyo-e", "at night", "fisheye", "книга"]

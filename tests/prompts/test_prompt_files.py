@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from lineas.errors import PromptError
-from lineas.prompts import hash_prompts, read_prompts
+from lineas.prompts.files import hash_prompts, read_prompts
 
 
 def test_comments_blank_lines_and_the_byte_order_mark_are_skipped(tmp_path: Path) -> None:

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from lineas.scenes import Detector, accuracies, load_clip, load_pipeline, parse, prompt, random_scene, render
-from lineas.scenes.bundled import PIPELINE, WEIGHTS
+from lineas.scenes import render
+from lineas.scenes.bundled import PIPELINE, WEIGHTS, accuracies, load_clip, load_pipeline
+from lineas.scenes.detector import Detector
+from lineas.scenes.grammar import parse, prompt, random_scene
 from lineas.scenes.nuisance import COUNT
 
 diffusers = pytest.importorskip("diffusers")
@@ -53,7 +55,7 @@ def test_one_scheduler_step_returns_the_output_of_the_unet(pipe):
 
 
 def test_every_known_word_is_one_token(pipe):
-    from lineas.scenes import vocabulary
+    from lineas.scenes.grammar import vocabulary
 
     assert all(len(pipe.tokenizer(word).input_ids) == 3 for word in vocabulary())
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from lineas.errors import PromptError
-from lineas.scenes import concept_sets
 from lineas.scenes.bundled import warn_of_unknown_words
+from lineas.scenes.concepts import concept_sets
 from lineas.scenes.detector import MANY, ONE
 from lineas.scenes.grammar import (
     Scene,

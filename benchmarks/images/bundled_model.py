@@ -1,0 +1,118 @@
+"""What the bundled model can do: concepts found in images of new prompts, and a contact sheet to look at.
+
+    python -m benchmarks.images.bundled_model
+
+writes docs/images/contact_sheet.png, docs/bundled_model.md and the figures that are shipped with the weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.report import machine, table
+from lineas.adapters.images.drawing import Drawer
+from lineas.evaluation.rates import Rate
+from lineas.pictures.contact_sheet import contact_sheet
+from lineas.scenes.bundled import WEIGHTS, accuracies, load_pipeline
+from lineas.scenes.detector import Detector
+from lineas.scenes.grammar import parse, prompt, random_scene
+from lineas.scenes.nuisance import LATENT_SHAPE, nuisance
+from lineas.scenes.render import render
+
+KINDS = ("object", "place", "style", "time", "weather", "colour")
+NAMED = ("object", "place", "style")
+COMPLETE = "all objects, place and style of a prompt"
+SEED, NOISE = 900_001, 70_000
+"""Prompts of this seed are in no training shard; prompt i is drawn from the noise of NOISE + i."""
+
+
+def complete(found: list, named: list) -> Rate:
+    """Images in which all objects, the place and the style of the prompt are found."""
+    whole = [all(pair in f for pair in n if pair[0] in NAMED) for f, n in zip(found, named, strict=True)]
+    return Rate(sum(whole), len(whole))
+
+
+def rendered(prompts: list[str]) -> list[np.ndarray]:
+    """What the model is to draw: the renderer's images for the noise that each prompt is drawn from."""
+    generators = (torch.Generator().manual_seed(NOISE + i) for i in range(len(prompts)))
+    noise = torch.cat([torch.randn(1, *LATENT_SHAPE, generator=generator) for generator in generators])
+    return [render(parse(text), u) for text, u in zip(prompts, nuisance(noise), strict=True)]
+
+
+@torch.no_grad()
+def autoencoded(pipe: Any, images: list[np.ndarray]) -> list[np.ndarray]:
+    """The same through the autoencoder alone, in batches."""
+    batches = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).to(pipe.vae.dtype).split(32)
+    made = [pipe.vae.decode(pipe.vae.encode(part / 127.5 - 1).latents).sample for part in batches]
+    pixels = ((torch.cat(made) / 2 + 0.5).clamp(0, 1) * 255).round().byte()
+    return list(pixels.permute(0, 2, 3, 1).numpy())
+
+
+def held_out_text(stem: str, values: dict[str, Any]) -> str:
+    """How often the detector or the open_clip model is right on renders that it never saw."""
+    count = values["held-out renders"]
+    shares = ", ".join(f"{name} {v:.1%}" for name, v in values.items() if name != "held-out renders")
+    return f"The {stem} on {count} held-out renders, right in: {shares}."
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--prompts", type=int, default=500)
+    parser.add_argument("--docs", type=Path, default=Path("docs"))
+    arguments = parser.parse_args()
+    rng = np.random.default_rng(SEED)
+    prompts = [prompt(random_scene(rng), rng) for _ in range(arguments.prompts)]
+    pipe, detector = load_pipeline(), Detector.load()
+    draw = Drawer(pipe, recipe="scenes", seed=NOISE, batch=32)
+    start = time.perf_counter()
+    images = draw(prompts)
+    speed = len(prompts) / (time.perf_counter() - start)
+    found = detector.found(images)
+    named = [parse(text).visible() for text in prompts]
+    rates = {}
+    for kind in KINDS:
+        shown = [pair in f for f, n in zip(found, named, strict=True) for pair in n if pair[0] == kind]
+        rates[kind] = Rate(sum(shown), len(shown))
+    rates[COMPLETE] = complete(found, named)
+    renders = rendered(prompts)
+    ceilings = {
+        "rendered": complete(detector.found(renders), named),
+        "rendered, encoded and decoded": complete(detector.found(autoencoded(pipe, renders)), named),
+        "generated": rates[COMPLETE],
+    }
+    figures = {
+        "held-out prompts": len(prompts),
+        **{name: round(rate.value, 4) for name, rate in rates.items()},
+    }
+    (WEIGHTS / "figures" / "generator.json").write_text(json.dumps(figures, indent=1) + "\n")
+    sheet = contact_sheet([images[8 * r : 8 * r + 8] for r in range(6)])
+    (arguments.docs / "images").mkdir(parents=True, exist_ok=True)
+    sheet.save(arguments.docs / "images" / "contact_sheet.png")
+    found_heads = ["found in the image when the prompt names it", "rate, 95 % interval"]
+    held_out = {stem: values for stem, values in accuracies().items() if stem != "generator"}
+    blocks = [
+        "# The bundled model",
+        f"Measured with `python -m benchmarks.images.bundled_model` on {machine()}, {speed:.0f} images/s.",
+        table(found_heads, ([name, str(rate)] for name, rate in rates.items())),
+        "Where it is lost:",
+        table(["the same prompts", COMPLETE], ([name, str(rate)] for name, rate in ceilings.items())),
+        *(held_out_text(stem, values) for stem, values in held_out.items()),
+        "![48 held-out prompts](images/contact_sheet.png)",
+        "The prompts, row by row:",
+        "\n".join(f"{i + 1}. {text}" for i, text in enumerate(prompts[:48])),
+    ]
+    (arguments.docs / "bundled_model.md").write_text("\n\n".join(blocks) + "\n")
+    print(json.dumps(figures, indent=1))
+
+
+if __name__ == "__main__":
+    main()

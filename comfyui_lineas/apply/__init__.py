@@ -1,0 +1,1 @@
+"""A steering on a MODEL and a CLIP."""

@@ -1,0 +1,1 @@
+"""What ComfyUI's models are called, and which steerings fit them."""

@@ -1,0 +1,1 @@
+"""The bundled model by ComfyUI's own classes."""

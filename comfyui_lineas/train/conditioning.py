@@ -1,0 +1,100 @@
+"""Prompts as conditions of the image model: encoded once, or anew where the text encoder is steered."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lineas.modules.kinds import is_norm
+
+from ..models.names import TEXT
+
+Encoded = tuple[Tensor, dict[str, Any]]
+"""[b, s, d] for the cross-attention, and what else the model is told, such as a pooled vector [b, p]."""
+
+
+def encode(clip: Any, prompts: Sequence[str]) -> list[Encoded]:
+    """Each prompt by itself, the way the stock node encodes it."""
+    encoded = []
+    for prompt in prompts:
+        cross, extras = clip.encode_from_tokens_scheduled(clip.tokenize(prompt), show_pbar=False)[0]
+        encoded.append((_copied(cross), {name: _copied(value) for name, value in extras.items()}))
+    return encoded
+
+
+def batched(each: Sequence[Encoded]) -> Encoded:
+    """Conditions of several prompts as one; shorter ones are repeated, which attention does not notice."""
+    length = math.lcm(*(cross.shape[1] for cross, _ in each))
+    cross = torch.cat([cross.repeat(1, length // cross.shape[1], 1) for cross, _ in each])
+    first = each[0][1]
+    return cross, {name: _joined([extras[name] for _, extras in each]) for name in first}
+
+
+class TextEncoders:
+    """The text encoders of a CLIP, run on a batch of prompts so that gradients flow.
+
+    Longer prompts are cut to what a text encoder takes at once, and weights of words do not count.
+    """
+
+    def __init__(self, clip: Any, prompts: Sequence[str]) -> None:
+        self.root, self.layer = clip.cond_stage_model, clip.layer_idx
+        self.device = clip.patcher.load_device
+        tokens = [clip.tokenize(prompt) for prompt in prompts]
+        self.encoders = {name: module for name, module in self.root.named_children() if name in TEXT}
+        self.tokens = {
+            name: [[token for token, *_ in each[name.removeprefix("clip_")][0]] for each in tokens]
+            for name in self.encoders
+        }
+
+    def __call__(self, indices: Sequence[int]) -> Encoded:
+        """The conditions of these prompts."""
+        self.root.reset_clip_options()
+        if self.layer is not None:
+            self.root.set_clip_options({"layer": self.layer})
+        self.root.set_clip_options({"execution_device": self.device})
+        crosses, pooled = [], None
+        for name in sorted(self.encoders, key=list(TEXT).index):  # the large one comes last
+            cross, pooled = self.encoders[name]([self.tokens[name][index] for index in indices])[:2]
+            crosses.append(cross)
+        shortest = min(cross.shape[1] for cross in crosses)
+        return torch.cat([cross[:, :shortest] for cross in crosses], -1), {"pooled_output": pooled}
+
+    def real(self, component: str, indices: Sequence[int]) -> Tensor:
+        """[b, s] True at the tokens of the prompts, with their start and end."""
+        name = next(name for name in self.encoders if TEXT[name] == component)
+        end = self.encoders[name].special_tokens["end"]
+        ids = torch.tensor(
+            [[t if isinstance(t, int) else -1 for t in self.tokens[name][index]] for index in indices]
+        )
+        ended = (ids == end).long()
+        return ended.cumsum(1) - ended == 0
+
+
+@contextmanager
+def inputs_of_norms_kept(roots: Sequence[nn.Module]) -> Iterator[None]:
+    """Norms below these modules read copies of what is added to in place before the backward pass."""
+
+    def copied(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        return (args[0].clone(), *args[1:]) if torch.is_grad_enabled() else args
+
+    with ExitStack() as stack:
+        for module in {module for root in roots for module in root.modules() if is_norm(module)}:
+            stack.callback(module.register_forward_pre_hook(copied).remove)
+        yield
+
+
+def _copied(value: Any) -> Any:
+    with torch.inference_mode(False):
+        return value.clone() if isinstance(value, Tensor) else value
+
+
+def _joined(values: Sequence[Any]) -> Any:
+    """One tensor of the tensors of single prompts; anything else is the same for all."""
+    if isinstance(values[0], Tensor) and values[0].ndim and values[0].shape[0] == 1:
+        return torch.cat(list(values))
+    return values[0]

@@ -1,0 +1,185 @@
+"""A MODEL and its CLIP as a problem to fit a steering to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from fnmatch import fnmatchcase
+from typing import Any
+
+from torch import Tensor, nn
+
+from lineas.errors import MismatchError, SiteError
+from lineas.fitting.problem import Group, Problem, Rows
+from lineas.fitting.recomputing import recomputed
+from lineas.maths.pooling import Pooling
+from lineas.modules.kinds import is_norm
+from lineas.modules.names import find_sites, named_modules
+from lineas.modules.recorder import Transform
+from lineas.prompts.files import hash_prompts
+from lineas.steering.provenance import Provenance
+from lineas.steering.site import Site
+
+from ..models.base_models import base_model_of
+from ..models.names import OTHER, UNET
+from ..models.tree import Tree
+from .conditioning import Encoded, TextEncoders, batched, encode, inputs_of_norms_kept
+from .denoising import Denoiser
+
+# The last layers of attentions and feed-forwards, by the names they have in diffusion transformers.
+_OUTPUTS = tuple(
+    f"{OTHER}.{end}"
+    for end in ("*attn*.proj", "*attn*.out_proj", "*attn*to_out.0", "*mlp.2", "*ff.net.2", "*single*.linear2")
+)
+
+
+class Target:
+    """What of a MODEL and its CLIP is steered, and the prompts as the image model takes them.
+
+    Made before models are loaded for training, as encoding loads the CLIP by itself. prompts: source, target
+    and preserve. patterns: of canonical module names. Prompts are encoded once, unless a text encoder holds
+    sites. Raises `SiteError` for patterns that find nothing.
+    """
+
+    def __init__(
+        self, model: Any, clip: Any, prompts: Mapping[Group, list[str]], patterns: Sequence[str]
+    ) -> None:
+        self.prompts, tree = dict(prompts), Tree(model, clip)
+        self.components = tree.components
+        self.sites = chosen_sites(self.components, patterns)
+        self.text_sites = {site for site in self.sites if tree.places[site.name].is_text}
+        make: Callable[..., Any] = TextEncoders if self.text_sites else encode
+        # ComfyUI's UNet gives new tensors; its text encoders and transformers add to the old ones.
+        self.adding_in_place = [] if UNET in self.components else [model.model.diffusion_model]
+        self.adding_in_place += [clip.cond_stage_model] if self.text_sites else []
+        self._held = {group: make(clip, texts) for group, texts in self.prompts.items() if texts}
+
+    def conditions(self, group: Group, indices: Sequence[int]) -> Encoded:
+        """The conditions of these prompts."""
+        held = self._held[group]
+        return held(indices) if self.text_sites else batched([held[index] for index in indices])
+
+    def real(self, site: Site, group: Group, indices: Sequence[int]) -> Tensor | None:
+        """[b, s] True at the prompts' tokens with start and end, for sites in text encoders; else None."""
+        if site not in self.text_sites:
+            return None
+        return self._held[group].real(site.name.partition(".")[0], indices)
+
+
+class ComfyProblem(Problem):
+    """One denoising step of a MODEL on prompts to steer from and to.
+
+    denoiser: of a loaded MODEL. target: what of it is steered, on which prompts. seed: prompt i of every
+    group starts from the noise of seed + i. settings: for the provenance.
+    """
+
+    default_sites = "unet.*norm*"
+
+    def __init__(
+        self,
+        denoiser: Denoiser,
+        target: Target,
+        *,
+        seed: int = 0,
+        settings: Mapping[str, str | int | float | bool] | None = None,
+    ) -> None:
+        self.denoiser, self.target, self.seed = denoiser, target, seed
+        self._settings = dict(settings or {})
+        super().__init__(
+            target.components,
+            target.sites,
+            {group: len(texts) for group, texts in target.prompts.items()},
+            base_model=base_model_of(denoiser.patcher),
+            prompts_hash=hash_prompts(*target.prompts.values()),
+        )
+
+    def run(self, group: Group, indices: Sequence[int]) -> None:
+        """Denoise these prompts, each from its own noise."""
+        self.draw(group, indices)
+
+    def draw(self, group: Group, indices: Sequence[int]) -> Tensor:
+        """[b, c, h, w] the latents of these prompts."""
+        seeds = [self.seed + index for index in indices]
+        return self.denoiser(self.target.conditions(group, indices), seeds)
+
+    def mask(self, site: Site, group: Group, indices: Sequence[int]) -> Tensor | None:
+        """[b, s] True at the prompts' tokens with start and end, for sites in text encoders; else None."""
+        return self.target.real(site, group, indices)
+
+    @contextmanager
+    def checkpointing(self) -> Iterator[None]:
+        """Recompute the blocks of the image model in the backward pass."""
+        with ExitStack() as stack:
+            for block in image_blocks(self.denoiser.model.diffusion_model):
+                stack.enter_context(recomputed(block))
+            yield
+
+    @contextmanager
+    def recording(
+        self,
+        group: Group,
+        indices: Sequence[int],
+        transform: Transform | None = None,
+        pooling: Pooling | None = None,
+    ) -> Iterator[Rows]:
+        """Rows as ever, with what norms read kept for the backward pass; it may run blocks again."""
+        with (
+            inputs_of_norms_kept(self.target.adding_in_place),
+            super().recording(group, indices, transform, pooling) as rows,
+        ):
+            yield rows
+
+    def provenance(self, method: str, **settings: str | int | float | bool) -> Provenance:
+        """Where a steering comes from, with how the model was run."""
+        made = super().provenance(method, **settings, **self._settings)
+        alone = any(site.name.partition(".")[0] == OTHER for site in self.sites)
+        return made.noted("for ComfyUI alone: its modules have no names elsewhere") if alone else made
+
+
+def chosen_sites(components: Mapping[str, nn.Module], patterns: Sequence[str]) -> list[Site]:
+    """Sites that match patterns of canonical names; of patterns for norms only the norms with weights.
+
+    Patterns for the UNet stand for an image model of another family too. Where such a model has no norms with
+    weights, the outputs of its attentions and feed-forwards take their place. Raises `SiteError` when nothing
+    is found.
+    """
+    if UNET not in components:
+        patterns = [f"{OTHER}.{p.partition('.')[2]}" if p.startswith(f"{UNET}.") else p for p in patterns]
+    table = named_modules(components)
+    found = find_sites(components, list(patterns))
+    if not any(pattern.endswith("norm*") for pattern in patterns):
+        return found
+    norms = [site for site in found if _is_affine_norm(table[site.name])]
+    outputs = [p for p in _OUTPUTS if OTHER in components and any(fnmatchcase(name, p) for name in table)]
+    if norms or not outputs:
+        return norms or _no_norms(patterns, table)
+    return find_sites(components, outputs)
+
+
+def _is_affine_norm(module: nn.Module) -> bool:
+    return is_norm(module) and module._parameters.get("weight") is not None
+
+
+def _no_norms(patterns: Sequence[str], table: Mapping[str, nn.Module]) -> list[Site]:
+    raise SiteError(
+        f"No norm with weights matches {', '.join(patterns)}. Choose own pattern and name layers, "
+        f"such as {next((n for n, m in table.items() if isinstance(m, nn.Linear)), '*')}."
+    )
+
+
+def image_blocks(model: nn.Module) -> list[nn.Module]:
+    """The blocks of an image model that run one after the other: those of a UNet, else numbered modules."""
+    if hasattr(model, "input_blocks"):
+        groups = [*model.input_blocks, model.middle_block, *model.output_blocks]
+        return [layer for group in groups if group is not None for layer in group]
+    lists = [child for child in model.children() if isinstance(child, nn.ModuleList)]
+    return [block for blocks in lists for block in blocks]
+
+
+def check_clip(clip: Any) -> None:
+    """`MismatchError` when there is no CLIP."""
+    if clip is None:
+        raise MismatchError(
+            "There is no CLIP, as with checkpoints that hold an image model alone. Load one with Load CLIP "
+            "or DualCLIPLoader and connect it."
+        )

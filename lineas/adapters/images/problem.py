@@ -1,0 +1,175 @@
+"""Diffusion: any text-to-image pipeline of diffusers as a problem to fit a steering to."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lineas.adapters.images.prompts import TokenWatch, checked_prompts, remembered
+from lineas.adapters.images.recipes import Recipe, model_name, recipe_for
+from lineas.adapters.images.sites import diffusion_sites
+from lineas.errors import MismatchError
+from lineas.fitting.problem import Group, Problem, Rows
+from lineas.maths.pooling import Pooling
+from lineas.modules.names import module_tree
+from lineas.modules.recorder import Transform
+from lineas.prompts.files import hash_prompts
+from lineas.steering.provenance import Provenance
+from lineas.steering.site import Site
+
+TEXT_ENCODER = "text_encoder"
+
+
+class DiffusionProblem(Problem):
+    """A text-to-image pipeline of diffusers, and prompts to steer it from and to.
+
+    pipe: with a `unet` or a `transformer`; any dtype and device. source, target: two or more prompts each,
+    unpaired. preserve: prompts whose activations stay what they are.
+    sites: presets joined by a plus ("norms", "attention", "resnets", "text") or patterns of module names.
+    recipe: how the pipeline is called, None finds out; see `recipes.recipe_for`.
+    seed: prompt i of every group starts from the noise of seed + i, on every device.
+
+    The pipeline itself denoises, so that what is trained is what will be drawn; it never decodes, and neither
+    it nor its scheduler is changed. Gradients flow through all steps up to the last one that is captured.
+    Prompts are encoded once, unless a text encoder holds sites. Raises `PromptError`, `SiteError` and
+    `ConfigError` for what cannot be used, and `MismatchError` for other models.
+    """
+
+    default_sites = "norms"
+
+    def __init__(
+        self,
+        pipe: Any,
+        source: Sequence[str],
+        target: Sequence[str],
+        preserve: Sequence[str] | None = None,
+        *,
+        sites: str | Sequence[str] | None = None,
+        recipe: str | Recipe | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.prompts: dict[Group, list[str]] = {
+            "source": checked_prompts("source", source),
+            "target": checked_prompts("target", target),
+            "preserve": checked_prompts("preserve", preserve or []),
+        }
+        self.recipe, self.seed = recipe_for(pipe, recipe), seed
+        self._call = _undecorated_call(pipe, self.recipe)
+        self._scheduler = self.recipe.scheduler_for(pipe)
+        # A shallow copy shares the models, and takes the scheduler and the progress bar for itself.
+        self._pipe = copy.copy(pipe)
+        self._pipe.set_progress_bar_config(disable=True)
+        self._watches: dict[tuple[str, Group, tuple[int, ...]], TokenWatch] = {}
+        components = module_tree(pipe)
+        super().__init__(
+            components,
+            diffusion_sites(components, sites or self.default_sites),
+            {group: len(prompts) for group, prompts in self.prompts.items()},
+            base_model=_base_model(pipe, self.recipe),
+            prompts_hash=hash_prompts(*self.prompts.values()),
+        )
+        self._steered_encoders = sorted({_component(site) for site in self.sites if _is_text(site)})
+        if not self._steered_encoders and hasattr(pipe, "encode_prompt"):
+            self._pipe.encode_prompt = remembered(pipe.encode_prompt)
+
+    def run(self, group: Group, indices: Sequence[int]) -> None:
+        """Denoise these prompts, each from its own noise, up to the last step that is captured."""
+        self._pipe.scheduler = copy.deepcopy(self._scheduler)
+        arguments = {
+            "prompt": [self.prompts[group][index] for index in indices],
+            "generator": [torch.Generator().manual_seed(self.seed + index) for index in indices],
+            "output_type": "latent",
+            **self.recipe.call_arguments(),
+            **self._stop_after_capture(),
+        }
+        with ExitStack() as stack:
+            for name in self._steered_encoders:
+                tokenizer = getattr(self._pipe, name.replace(TEXT_ENCODER, "tokenizer"), None)
+                watch = self._watches.setdefault((name, group, tuple(indices)), TokenWatch(tokenizer))
+                encoder = self.components[name]
+                stack.callback(encoder.register_forward_pre_hook(watch, with_kwargs=True).remove)
+            self._call(self._pipe, **arguments)
+
+    def mask(self, site: Site, group: Group, indices: Sequence[int]) -> Tensor | None:
+        """[b, s] True at the prompts' tokens with start and end, for sites in text encoders; else None."""
+        watch = self._watches.get((_component(site), group, tuple(indices)))
+        return watch.real if watch is not None else None
+
+    @contextmanager
+    def recording(
+        self,
+        group: Group,
+        indices: Sequence[int],
+        transform: Transform | None = None,
+        pooling: Pooling | None = None,
+    ) -> Iterator[Rows]:
+        """Rows of the captured steps, and under guidance of the half that sees the prompt."""
+        count = len(indices) * getattr(pooling, "count", 1)
+        with super().recording(group, indices, transform, pooling) as rows:
+            yield {site: self._counted(site, firings, count) for site, firings in rows.items()}
+
+    def provenance(self, method: str, **settings: str | int | float | bool) -> Provenance:
+        """Where a steering comes from, with how the pipeline was called."""
+        recipe = self.recipe
+        called: dict[str, Any] = {"recipe": recipe.name, "denoising_steps": recipe.steps}
+        called |= {"guidance": recipe.guidance, "noise_seed": self.seed}
+        called |= {"timesteps": " ".join(map(str, recipe.timesteps))} if recipe.timesteps else {}
+        called |= {"captured_steps": " ".join(map(str, recipe.capture))} if recipe.capture else {}
+        return super().provenance(method, **settings, **called)
+
+    def _counted(self, site: Site, firings: list[Tensor], count: int) -> list[Tensor]:
+        if _is_text(site):
+            firings = firings[:1]  # what follows is the empty prompt of guidance
+        elif self.recipe.capture is not None:
+            firings = [firings[index] for index in self.recipe.capture]
+        return [rows[-count:] for rows in firings]  # guidance puts the half without the prompt first
+
+    def _stop_after_capture(self) -> dict[str, Any]:
+        last = max(self.recipe.capture or [self.recipe.steps - 1])
+        can_stop = "callback_on_step_end" in inspect.signature(self._call).parameters
+        if not can_stop or last >= self.recipe.steps - 1:
+            return {}
+
+        def stop(pipe: Any, step: int, timestep: Any, given: dict[str, Any]) -> dict[str, Any]:
+            if step >= last:
+                pipe._interrupt = True
+            return given
+
+        return {"callback_on_step_end": stop}
+
+
+def _undecorated_call(pipe: Any, recipe: Recipe) -> Callable[..., Any]:
+    """The pipeline's call without its `torch.no_grad`, given that it takes what the recipe calls it with."""
+    call = inspect.unwrap(type(pipe).__call__)
+    taken = inspect.signature(call).parameters
+    missing = {"prompt", "generator", "output_type", *recipe.call_arguments()} - taken.keys()
+    if missing:
+        raise MismatchError(
+            f"{type(pipe).__name__} is not called with {', '.join(sorted(missing))}, which the recipe "
+            f"{recipe.name} needs. Give a text-to-image pipeline of diffusers, or another recipe."
+        )
+    return call
+
+
+def _component(site: Site) -> str:
+    return site.name.partition(".")[0]
+
+
+def _is_text(site: Site) -> bool:
+    return _component(site).startswith(TEXT_ENCODER)
+
+
+def _base_model(pipe: Any, recipe: Recipe) -> str:
+    """What to call the model: its name on the hub, or that of its folder without the way to it."""
+    name = model_name(pipe) or type(pipe).__name__
+    if Path(name).parts[-4:] == ("lineas", "scenes", "weights", "pipeline"):
+        return "lineas/scenes"
+    name = Path(name).name if Path(name).is_dir() or Path(name).is_absolute() else name
+    return f"{name} with {recipe.unet[0]}" if recipe.unet and name == recipe.model else name

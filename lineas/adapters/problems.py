@@ -1,0 +1,119 @@
+"""Adapters: fit a steering to a diffusers pipeline or a transformers language model."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from lineas.adapters.images.loading import load_pipeline
+from lineas.adapters.steered_model import SteeredModel
+from lineas.errors import ConfigError, MismatchError
+from lineas.fitting.problem import Problem
+from lineas.methods.registry import method_named
+from lineas.steering.steering import Steering
+
+if TYPE_CHECKING:
+    from lineas.adapters.images.recipes import Recipe
+    from lineas.fitting.progress import AnyCallback
+
+__all__ = ["fit", "load_pipeline", "problem_for"]
+
+
+def fit(
+    obj: Any,
+    source: Sequence[str],
+    target: Sequence[str],
+    preserve: Sequence[str] | None = None,
+    *,
+    sites: str | Sequence[str] | None = None,
+    method: str = "lineas",
+    preset: str = "fast",
+    recipe: str | Recipe | None = None,
+    progress: AnyCallback | None = None,
+    tokenizer: Any = None,
+    seed: int = 0,
+    **options: Any,
+) -> Steering:
+    """A steering that makes source prompts act like target prompts, and leaves preserve prompts as they are.
+
+    obj: a diffusers pipeline, a text-generation pipeline, or a language model with its `tokenizer`.
+    source, target, preserve: lists of prompts; unpaired, and of any sizes from 2 (32 work well).
+    sites: a preset of the adapter, or patterns of module names; None is the model's usual sites.
+    method: a name in `lineas.methods.registry`. preset, options: of the method's options (`TrainConfig` for
+    LinEAS), whose fields may be given by name; methods other than LinEAS have one set of defaults.
+    max_length: tokens per text, for language models. recipe: see `recipes.recipe_for`.
+    progress: called after each step; returning True stops and keeps what was learned. seed: of the noise.
+
+    The model is left as it was. Raises `PromptError`, `SiteError`, `ConfigError` and `MismatchError` before
+    anything runs, and `NonFiniteError` with the best steering so far.
+    """
+    face = {name: options.pop(name) for name in ("max_length",) if name in options}
+    chosen = method_named(method)
+    config = chosen.config.preset(preset, seed=seed, **options)
+    if preserve and not chosen.preserves:
+        warnings.warn(f"The method {chosen.name} does not use preserve prompts.", stacklevel=2)
+    problem = problem_for(
+        obj, source, target, preserve, sites=sites, recipe=recipe, tokenizer=tokenizer, seed=seed, **face
+    )
+    return chosen.fit(problem, config, progress)
+
+
+def problem_for(
+    obj: Any,
+    source: Sequence[str],
+    target: Sequence[str],
+    preserve: Sequence[str] | None = None,
+    *,
+    sites: str | Sequence[str] | None = None,
+    recipe: str | Recipe | None = None,
+    tokenizer: Any = None,
+    seed: int = 0,
+    **face_options: Any,
+) -> Problem:
+    """What a method or a `Trainer` needs, for any model that `fit` takes; the arguments are those of `fit`.
+
+    Raises `MismatchError` for objects that are neither an image pipeline nor a language model.
+    """
+    obj = obj.pipe if isinstance(obj, SteeredModel) else obj
+    groups = (source, target, preserve)
+    if _is_image_pipeline(obj):
+        from lineas.adapters.images.problem import DiffusionProblem
+
+        return DiffusionProblem(obj, *groups, sites=sites, recipe=recipe, seed=seed, **face_options)
+    model, tokenizer = _language_model(obj, tokenizer)
+    if recipe is not None:
+        raise ConfigError(f"recipe is {recipe!r}, which is for image pipelines. Leave it out.")
+    from lineas.adapters.language.problem import LanguageProblem
+
+    return LanguageProblem(model, tokenizer, *groups, sites=sites, seed=seed, **face_options)
+
+
+def _is_image_pipeline(obj: Any) -> bool:
+    parts = getattr(obj, "components", None)
+    return (
+        callable(obj)
+        and isinstance(parts, Mapping)
+        and any(isinstance(parts.get(name), nn.Module) for name in ("unet", "transformer"))
+    )
+
+
+def _language_model(obj: Any, tokenizer: Any) -> tuple[nn.Module, Any]:
+    """Model and tokenizer of (model, tokenizer), a text-generation pipeline, or a model and its tokenizer."""
+    if isinstance(obj, tuple) and len(obj) == 2:
+        obj, tokenizer = obj
+    elif not isinstance(obj, nn.Module) and isinstance(getattr(obj, "model", None), nn.Module):
+        obj, tokenizer = obj.model, tokenizer or obj.tokenizer
+    if not isinstance(obj, nn.Module):
+        raise MismatchError(
+            f"Got {type(obj).__name__}, expected a diffusers pipeline with a unet or a transformer, a "
+            "language model of transformers with its tokenizer, or a text-generation pipeline."
+        )
+    if tokenizer is None:
+        raise MismatchError(
+            f"{type(obj).__name__} came without a tokenizer. A language model needs tokenizer=…; a UNet "
+            "alone cannot be trained, so give the pipeline that it belongs to."
+        )
+    return obj, tokenizer

@@ -1,0 +1,166 @@
+"""Tokens: regions of a text in which a steering acts, right under padding, batches and generation."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lineas.apply.masks import Region
+from lineas.errors import ConfigError, MismatchError
+from lineas.steering.site import Site
+
+
+@dataclass(frozen=True)
+class Call:
+    """One forward of a language model: `shape` (b, s) of the tokens that go in.
+
+    before: how many tokens of each sequence are in the key-value cache; None where nothing was seen of it.
+    prompt: s of the first forward of a generation without cache, of which this one is a later step, else s.
+    real: [b, s] bool, False at padding; None where nothing is padded.
+    """
+
+    shape: tuple[int, int]
+    before: int | None = None
+    prompt: int = 0
+    real: Tensor | None = None
+
+
+@dataclass
+class TokenRegion:
+    """A region (site, z) -> [b, s, 1] weights, from what is known of the forward that z belongs to.
+
+    weigh(call, device): [b or 1, s]. `watch` puts it on a model, whose forwards it then follows.
+    """
+
+    weigh: Callable[[Call, torch.device], Tensor]
+    _call: Call | None = field(default=None, init=False)
+    _ids: Tensor | None = field(default=None, init=False)
+
+    def __call__(self, site: Site, z: Tensor) -> Tensor:
+        flat = z.ndim == 2 and self._call is not None and len(z) == self._call.shape[0] * self._call.shape[1]
+        if site.axis % z.ndim != z.ndim - 1 or not (flat or z.ndim == 3):
+            raise MismatchError(
+                f"{site}: {list(z.shape)} is not a token sequence [b, s, d]. Use where='all' here."
+            )
+        if flat:  # some models lay the tokens of all sequences end to end
+            assert self._call is not None
+            return self.weigh(self._call, z.device).expand(self._call.shape).reshape(-1, 1)
+        shape = (z.shape[0], z.shape[1])
+        known = self._call is not None and self._call.shape == shape
+        return self.weigh(self._call if known and self._call else Call(shape, None, shape[1]), z.device)[
+            ..., None
+        ]
+
+    def watch(self, components: Mapping[str, nn.Module]) -> list[Callable[[], None]]:
+        """Follow the forwards of every language model in the components; returns what stops it again."""
+        inner = [found for root in components.values() if (found := _token_module(root)) is not None]
+        hooks = [m.register_forward_pre_hook(partial(_note, self), with_kwargs=True) for m in inner]
+        return [hook.remove for hook in hooks]
+
+    def see(self, call: Call, ids: Tensor | None) -> None:
+        """A forward begins, with these token ids (or embeddings); a step without cache continues the last."""
+        old, last = self._ids, self._call
+        going_on = (
+            call.before == 0
+            and old is not None
+            and ids is not None
+            and last is not None
+            and old.shape[0] == ids.shape[0]
+            and old.shape[1] < ids.shape[1]
+            and torch.equal(ids[:, : old.shape[1]], old)
+        )
+        prompt = last.prompt if going_on and last is not None else call.shape[1]
+        self._ids = ids
+        self._call = Call(call.shape, call.before, prompt, call.real)
+
+
+def token_region(where: str | Tensor | Region) -> Region | None:
+    """The region of "all", "last", "generated", a mask or a region itself; None means everywhere.
+
+    "last": the last real token of each sequence, whichever side is padded; in generation with a key-value
+    cache that is the last token of the prompt and then every new one.
+    "generated": tokens that generation adds to a prompt, with or without a cache; the prompt is left alone.
+    A tensor: see `token_mask`. Raises `ConfigError` for anything else.
+    """
+    if isinstance(where, Tensor):
+        return token_mask(where)
+    if callable(where):
+        return where
+    regions = {"last": _last, "generated": _generated}
+    if where != "all" and where not in regions:
+        raise ConfigError(
+            f"where is {where!r}, expected one of {sorted([*regions, 'all'])}, a mask of tokens or a "
+            "function (site, z) -> mask."
+        )
+    return None if where == "all" else TokenRegion(regions[where])
+
+
+def token_mask(mask: Tensor, after: float = 0.0) -> TokenRegion:
+    """[s] or [b, s] mask in 0..1 (1 steered), laid out like the token ids with their padding -> a region.
+
+    after: weight of tokens beyond the mask, such as those that are generated. A batch that is a multiple of
+    the mask's, as with several samples per prompt, repeats each row. Raises `MismatchError` for other shapes.
+    """
+    if mask.ndim not in (1, 2):
+        raise MismatchError(f"The mask of tokens has shape {list(mask.shape)}, expected [s] or [b, s].")
+    rows = mask.detach().float().reshape(-1, mask.shape[-1]).clone()
+
+    def weigh(call: Call, device: torch.device) -> Tensor:
+        batch, length = call.shape
+        if batch % len(rows):
+            raise MismatchError(
+                f"{len(rows)} token masks do not fit a batch of {batch}. Give one per sequence."
+            )
+        start = call.before or 0
+        part = rows[:, start : start + length]
+        beyond = part.new_full((len(rows), length - part.shape[1]), after)
+        return torch.cat([part, beyond], 1).repeat_interleave(batch // len(rows), 0).to(device)
+
+    return TokenRegion(weigh)
+
+
+def _last(call: Call, device: torch.device) -> Tensor:
+    positions = torch.arange(call.shape[1], device=device)
+    if call.real is None:
+        return (positions == call.shape[1] - 1)[None]
+    last = (positions * call.real.to(device)).argmax(1, keepdim=True)
+    return positions == last
+
+
+def _generated(call: Call, device: torch.device) -> Tensor:
+    length = call.shape[1]
+    if length == 1:  # without knowledge of the cache, tokens that come one by one are new ones
+        return torch.full((1, 1), call.before != 0, device=device)
+    return (torch.arange(length, device=device) >= call.prompt)[None]
+
+
+def _token_module(root: nn.Module) -> nn.Module | None:
+    """The innermost module that takes token ids: in it, all paths through the model meet."""
+    takers = [m for m in root.modules() if {"input_ids", "attention_mask"} <= _parameters(m)]
+    return takers[-1] if takers else None
+
+
+def _parameters(module: nn.Module) -> set[str]:
+    return set(inspect.signature(module.forward).parameters)
+
+
+def _note(region: TokenRegion, module: nn.Module, args: Any, kwargs: Any) -> None:
+    given = inspect.signature(module.forward).bind_partial(*args, **kwargs).arguments
+    given = {**given, **given.get("kwargs", {})}
+    ids = given.get("input_ids")
+    ids = given.get("inputs_embeds") if ids is None else ids
+    if not isinstance(ids, Tensor):
+        return
+    mask, length = given.get("attention_mask"), ids.shape[1]
+    # Releases of transformers call it past_key_values or cache.
+    cache: Any = next((each for each in given.values() if hasattr(each, "get_seq_length")), None)
+    before = 0 if cache is None else int(cache.get_seq_length())
+    is_plain = isinstance(mask, Tensor) and mask.ndim == 2 and mask.shape[1] >= length
+    real = mask[:, -length:].bool() if is_plain and isinstance(mask, Tensor) else None
+    region.see(Call((ids.shape[0], length), before, length, real), ids)

@@ -1,0 +1,108 @@
+"""Write a steering in a format that other programs read.
+
+lora: a stock LoRA file for image models, whose strength there is the strength of the steering.
+gguf: a control vector for llama.cpp, for steerings that only shift the stream of a language model.
+checkpoint: the language model or image pipeline with the steering in its weights, for stock classes.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lineas.cli import files, models
+from lineas.cli.arguments import strength
+from lineas.cli.console import say
+
+if TYPE_CHECKING:
+    from lineas.steering.steering import Steering
+
+SUFFIXES = {"lora": "-lora.safetensors", "gguf": ".gguf", "checkpoint": "-checkpoint"}
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", help="The steering file.")
+    models.add_model_options(parser)
+    parser.add_argument("--format", choices=tuple(SUFFIXES), default="lora", help="See above (default lora).")
+    parser.add_argument(
+        "--output",
+        metavar="FILE",
+        help="The file, or the folder of a checkpoint (default: named after FILE).",
+    )
+    parser.add_argument("--force", action="store_true", help="Replace what is there.")
+    parser.add_argument(
+        "--strength", type=strength, default=1.0, metavar="X", help="What strength 1 will mean (default 1)."
+    )
+    parser.add_argument(
+        "--file-dtype",
+        choices=("float16", "float32"),
+        default="float16",
+        help="Precision of a LoRA file (default float16, what loaders compute in; float32 is exact).",
+    )
+    parser.add_argument(
+        "--skip-unsupported", action="store_true", help="Leave out sites that a LoRA file cannot hold."
+    )
+    parser.add_argument("--title", default="", metavar="TEXT", help="Shown by LoRA managers.")
+
+
+def run(args: argparse.Namespace) -> None:
+    from lineas.steering.steering import Steering
+
+    source = Path(args.file)
+    steering = Steering.load(source)
+    output = args.output or source.with_name(f"{source.stem}{SUFFIXES[args.format]}")
+    output = (
+        files.new_file(output, args.force) if args.format != "checkpoint" else _folder(output, args.force)
+    )
+    model = models.load(args.model, args.task, args.recipe, args.dtype, args.device)
+    {"lora": _lora, "gguf": _gguf, "checkpoint": _checkpoint}[args.format](args, steering, model, output)
+
+
+def _lora(args: argparse.Namespace, steering: Steering, model: models.Model, output: Path) -> None:
+    from lineas.export.lora import save_lora
+    from lineas.modules.names import module_tree
+
+    left_out = save_lora(
+        steering,
+        module_tree(model.obj),
+        output,
+        args.strength,
+        skip_unsupported=args.skip_unsupported,
+        dtype=args.file_dtype,
+        title=args.title,
+    )
+    say(f"LoRA file: {output} ({len(steering.maps) - len(left_out)} of {len(steering.maps)} sites)")
+    for site, reason in left_out.items():
+        say(f"  left out: {site}: {reason}")
+
+
+def _gguf(args: argparse.Namespace, steering: Steering, model: models.Model, output: Path) -> None:
+    from lineas.export.control_vector import save_control_vector
+
+    blocks = save_control_vector(steering, model.obj, output, args.strength)
+    say(f"control vector: {output} ({len(blocks)} blocks, {blocks[0]} to {blocks[-1]})")
+    say(f"use it with: llama-cli --control-vector {output} …")
+
+
+def _checkpoint(args: argparse.Namespace, steering: Steering, model: models.Model, output: Path) -> None:
+    from lineas.adapters.steered_model import SteeredModel
+
+    with SteeredModel(model.obj) as steered:
+        steered.load_steering(steering, "exported", args.strength)
+        steered.save_pretrained(output)
+    if model.tokenizer is not None:
+        model.tokenizer.save_pretrained(output)
+    say(f"checkpoint: {output} (strength {args.strength:g} in the weights)")
+
+
+def _folder(path: str | Path, force: bool) -> Path:
+    """A folder for a checkpoint, which holds nothing yet unless it may be replaced."""
+    from lineas.errors import SteeringFileError
+
+    path = files.folder(path)
+    if any(path.iterdir()) and not force:
+        raise SteeringFileError(
+            f"{path} is not empty. Choose another --output, or write into it with --force."
+        )
+    return path

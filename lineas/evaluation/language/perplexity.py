@@ -1,0 +1,90 @@
+"""Perplexity: how well a language model foretells a text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.nn.functional import cross_entropy
+
+from lineas.errors import PromptError
+from lineas.evaluation.rates import bootstrap_interval
+
+
+@dataclass(frozen=True)
+class Perplexity:
+    """exp of the mean negative log-likelihood per token, over all tokens of all texts.
+
+    losses, tokens: per text, the summed negative log-likelihood and how many tokens it is the sum of.
+    """
+
+    losses: tuple[float, ...]
+    tokens: tuple[int, ...]
+
+    @property
+    def value(self) -> float:
+        return math.exp(sum(self.losses) / sum(self.tokens))
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % bootstrap interval over texts."""
+        low, high = bootstrap_interval(self.losses, self.tokens)
+        return math.exp(low), math.exp(high)
+
+    def rise_over(self, base: Perplexity) -> tuple[float, float, float]:
+        """The share by which this is above `base` on the same texts (0.02 is 2 %), and its 95 % interval.
+
+        The interval is of the paired difference, so it is far narrower than those of the two values.
+        """
+        change = [a - b for a, b in zip(self.losses, base.losses, strict=True)]
+        low, high = bootstrap_interval(change, self.tokens)
+        return self.value / base.value - 1, math.expm1(low), math.expm1(high)
+
+    def __str__(self) -> str:
+        low, high = self.interval
+        return f"{self.value:.2f} ({low:.2f} to {high:.2f}, {sum(self.tokens)} tokens)"
+
+
+@torch.no_grad()
+def perplexity(
+    model: Any, tokenizer: Any, texts: Sequence[str], *, max_length: int = 512, batch: int = 4
+) -> Perplexity:
+    """Perplexity over texts, each by itself; what is longer than `max_length` tokens is cut into pieces.
+
+    The first token of a piece is given, not foretold. Raises `PromptError` when no text has two tokens.
+    """
+    pieces = [
+        (number, ids[start : start + max_length])
+        for number, ids in enumerate(tokenizer(text, verbose=False)["input_ids"] for text in texts)
+        for start in range(0, len(ids), max_length)
+        if len(ids[start : start + max_length]) > 1
+    ]
+    if not pieces:
+        raise PromptError("Perplexity needs a text of at least two tokens. Give a file with running text.")
+    pieces.sort(key=lambda piece: len(piece[1]))
+    losses, tokens = [0.0] * len(texts), [0] * len(texts)
+    for start in range(0, len(pieces), batch):
+        part = pieces[start : start + batch]
+        for (number, ids), loss in zip(part, _losses(model, [ids for _, ids in part]), strict=True):
+            losses[number] += loss
+            tokens[number] += len(ids) - 1
+    kept = [number for number, count in enumerate(tokens) if count]
+    return Perplexity(tuple(losses[n] for n in kept), tuple(tokens[n] for n in kept))
+
+
+def paragraphs(text: str) -> list[str]:
+    """The paragraphs of a text, which empty lines separate, each on one line."""
+    return [" ".join(part.split()) for part in text.split("\n\n") if part.strip()]
+
+
+def _losses(model: Any, rows: list[list[int]]) -> list[float]:
+    """Summed negative log-likelihood of each row; padding on the right is never looked at."""
+    length = max(map(len, rows))
+    ids = torch.tensor([row + [0] * (length - len(row)) for row in rows], device=model.device)
+    mask = torch.tensor([[1] * len(row) + [0] * (length - len(row)) for row in rows], device=model.device)
+    logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits[:, :-1].float()
+    each = cross_entropy(logits.transpose(1, 2), ids[:, 1:], reduction="none")
+    return (each * mask[:, 1:]).double().sum(1).tolist()

@@ -1,0 +1,1 @@
+"""Steerings as files that other tools load."""

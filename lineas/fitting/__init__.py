@@ -1,0 +1,1 @@
+"""What every fit needs: a problem, options, micro-batches, progress, resuming."""

@@ -1,0 +1,95 @@
+"""Micro-batches: a group of prompts runs in as few parts as memory allows."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import torch
+
+from lineas.errors import LineasError
+from lineas.fitting.problem import Group, Problem, Rows
+from lineas.maths.pooling import Pooling
+
+T = TypeVar("T")
+ALIKE = 0.75
+# Some backends report it as a plain RuntimeError; torch has the typed one under two names.
+_TYPES = (getattr(torch, "OutOfMemoryError", torch.cuda.OutOfMemoryError), MemoryError)
+_MESSAGES = ("out of memory", "can't allocate memory", "not enough memory", "_alloc_failed")
+
+
+class MicroBatches:
+    """Cuts the groups of a problem into micro-batches, and halves their size whenever memory is short.
+
+    size: prompts at once, 0 to start with the largest group as a whole.
+    """
+
+    def __init__(self, problem: Problem, size: int = 0) -> None:
+        largest = max(problem.sizes.values())
+        self.problem, self.size = problem, min(size or largest, largest)
+
+    def of(self, group: Group) -> list[list[int]]:
+        """The indices of a group's prompts, cut into micro-batches; empty for a group without prompts."""
+        indices = range(self.problem.sizes.get(group, 0))
+        return [list(indices[start : start + self.size]) for start in range(0, len(indices), self.size)]
+
+    def alike(self, group: Group) -> list[list[int]]:
+        """The same, longest prompts first and cut where one is shorter than `ALIKE` of its part's longest.
+
+        Little of a part is padding then. For sums over prompts, where their order does not matter.
+        """
+        lengths = self.problem.lengths(group)
+        parts: list[list[int]] = []
+        for index in sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True):
+            if not parts or len(parts[-1]) == self.size or lengths[index] < ALIKE * lengths[parts[-1][0]]:
+                parts.append([])
+            parts[-1].append(index)
+        return parts
+
+    def rows(self, group: Group, pooling: Pooling | None = None) -> Rows:
+        """Rows of a whole group in the untouched model, without gradient."""
+
+        @torch.no_grad()
+        def capture() -> Rows:
+            return joined([self.problem.rows(group, part, None, pooling) for part in self.of(group)])
+
+        return self.fitting(capture)
+
+    def fitting(self, action: Callable[[], T]) -> T:
+        """What `action` returns, started over with micro-batches of half the size while memory is short.
+
+        Raises `LineasError` when a single prompt does not fit.
+        """
+        while True:
+            try:
+                return action()
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                self._halve(error)
+            # Only now: the traceback, gone with the exception, held the tensors that filled the memory.
+            gc.collect()
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+
+    def _halve(self, error: Exception) -> None:
+        if self.size == 1:
+            raise LineasError(
+                "One prompt at a time does not fit into memory. Turn on checkpointing, lower the image size "
+                "or the length of the texts, choose fewer sites, or load the model in half precision."
+            ) from error
+        self.size //= 2
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """True when the device or the machine refused an allocation, however the backend says so."""
+    told = isinstance(error, RuntimeError) and any(text in str(error).lower() for text in _MESSAGES)
+    return isinstance(error, _TYPES) or told
+
+
+def joined(parts: Sequence[Rows]) -> Rows:
+    """Rows of micro-batches as rows of the whole group, firing by firing."""
+    if len(parts) == 1:
+        return parts[0]
+    return {site: [torch.cat(f) for f in zip(*(p[site] for p in parts), strict=True)] for site in parts[0]}

@@ -1,0 +1,93 @@
+"""Maps that act on the units of an activation: what all families share, and the affine family of LinEAS."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+from torch import Tensor
+
+from lineas.errors import MapError
+from lineas.maps.base import Map, along, check_tensors
+
+if TYPE_CHECKING:
+    pass
+
+
+@dataclass(frozen=True, eq=False)
+class AffineMap(Map):
+    """[…, d, …] -> the same shape: z + λ (deviation ⊙ z + shift), with ω = 1 + deviation and b = shift.
+
+    deviation: [d] ω − 1, neutral 0, without unit.
+    shift: [d] b, neutral 0, in the activation's own units.
+    Source: LinEAS section 3. Held as deviations, so that identity, penalty and sparsity share one zero.
+    """
+
+    deviation: Tensor
+    shift: Tensor
+
+    kind: ClassVar[str] = "affine"
+    fusable: ClassVar[bool] = True
+
+    @classmethod
+    def identity(cls, width: int) -> AffineMap:
+        """The map of `width` units that changes nothing."""
+        return cls(torch.zeros(width), torch.zeros(width))
+
+    @property
+    def width(self) -> int:
+        return self.deviation.numel()
+
+    @property
+    def scale(self) -> Tensor:
+        """[d] ω."""
+        return 1 + self.deviation
+
+    @property
+    def support(self) -> Tensor:
+        return (self.deviation != 0) | (self.shift != 0)
+
+    def change(self, z: Tensor, axis: int) -> Tensor:
+        return torch.addcmul(along(self.shift, axis, z), along(self.deviation, axis, z), z)
+
+    def at(self, strength: float) -> AffineMap:
+        return AffineMap(strength * self.deviation, strength * self.shift)
+
+    def inverse(self, min_scale: float = 0.05) -> tuple[AffineMap, Tensor]:
+        """T⁻¹(z) = (z − b) ⊘ ω, and [d] bool: the units whose ω had to be limited.
+
+        Where |ω| < `min_scale` (0 < min_scale ≤ 1) ω is pushed out to ±min_scale, keeping its sign, + for 0;
+        for those units the inverse is only approximate. Raises `MapError` for another `min_scale`.
+        """
+        if not 0 < min_scale <= 1:
+            raise MapError(f"min_scale is {min_scale}, expected a number in (0, 1]: the identity must stay.")
+        limited = self.scale.abs() < min_scale
+        outward = torch.where(self.scale < 0, -min_scale, min_scale).to(self.scale)
+        deviation = torch.where(limited, outward - 1, self.deviation)
+        scale = torch.where(limited, outward, self.scale)
+        return AffineMap(-deviation / scale, -self.shift / scale), limited
+
+    def then(self, other: Map) -> AffineMap:
+        """`other` after this map: (ω₂ω₁, ω₂b₁ + b₂). Not commutative. `MapError` when they do not fit."""
+        other = self._same_family(other)
+        deviation = self.deviation + other.deviation + self.deviation * other.deviation
+        return AffineMap(deviation, other.scale * self.shift + other.shift)
+
+    def plus(self, other: Map) -> AffineMap:
+        """The sum of both deviations and shifts, as LoRA-style stacking does. Commutative."""
+        other = self._same_family(other)
+        return AffineMap(self.deviation + other.deviation, self.shift + other.shift)
+
+    def check(self) -> None:
+        check_tensors(self, {"deviation": (self.width,), "shift": (self.width,)})
+
+    def _same_family(self, other: Map) -> AffineMap:
+        if not isinstance(other, AffineMap):
+            raise MapError(
+                f"An affine map and a {other.kind} map do not make one affine map. "
+                "Apply both: steer(model, [a, b])."
+            )
+        if other.width != self.width:
+            raise MapError(f"The maps have {self.width} and {other.width} units; they must act on one site.")
+        return other

@@ -1,0 +1,1 @@
+"""Methods that estimate maps from rows, site by site, without a gradient."""

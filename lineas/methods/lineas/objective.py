@@ -1,0 +1,138 @@
+"""What training lowers: the 1-D Wasserstein cost of the source rows, and the pull on the preserve rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from lineas.fitting.micro_batches import MicroBatches, joined
+from lineas.fitting.problem import Problem, Rows
+from lineas.fitting.progress import fitting_mode
+from lineas.maths.transport import cost_per_unit, spread
+from lineas.methods.lineas.config import TrainConfig
+from lineas.steering.site import Site
+from lineas.steering.steering import Steering
+
+
+@dataclass
+class Report:
+    """Figures of one evaluation: the paper's cost (in all and per site), the objective and its preserve part.
+
+    bad_site: the first site in execution order whose figure is not finite.
+    """
+
+    cost: float = float("nan")
+    objective: float = float("nan")
+    preserve: float = 0.0
+    site_costs: dict[Site, float] = field(default_factory=dict)
+    bad_site: Site | None = None
+
+
+class Objective:
+    """The objective as a function of rows, which may be leaves: it never runs the model.
+
+    source, target, preserve: rows of the untouched model; a site that fires several times in a run (one per
+    denoising step) has its costs averaged. Source: LinEAS section 3, equation of the cost; the preserve
+    term is the mean square of preserve rows against what they were, in the same units.
+
+    start: the report of the untouched model. last: the report of the newest evaluation.
+    """
+
+    def __init__(self, config: TrainConfig, source: Rows, target: Rows, preserve: Rows | None) -> None:
+        self.source, self.target, self.kept = source, target, preserve
+        self.weight = config.preserve_weight
+        self.spreads = {
+            site: [
+                spread(u, v) if config.standardise else torch.ones_like(u[0])
+                for u, v in zip(source[site], target[site], strict=True)
+            ]
+            for site in source
+        }
+        with torch.no_grad():
+            self.cost(source)
+        self.start = self.last
+
+    @property
+    def preserves(self) -> bool:
+        """True when there are preserve rows and they count."""
+        return self.kept is not None and self.weight > 0
+
+    def cost(self, rows: Rows) -> Tensor:
+        """[] the (standardised) cost of all source rows; also starts a new report."""
+        objective, paper = {}, {}
+        for site, firings in rows.items():
+            per_unit = [cost_per_unit(u, v) for u, v in zip(firings, self.target[site], strict=True)]
+            units = zip(per_unit, self.spreads[site], strict=True)
+            objective[site] = torch.stack([(cost / unit.square()).sum() for cost, unit in units]).mean()
+            paper[site] = torch.stack([cost.detach().sum() for cost in per_unit]).mean()
+        total, costs = _sum(objective), _numbers(paper)
+        bad = _first_not_finite(costs)
+        self.last = Report(
+            math.fsum(costs.values()) if bad is None else math.nan, total.item(), 0.0, costs, bad
+        )
+        return total
+
+    def preserve(self, rows: Rows, indices: Sequence[int]) -> Tensor:
+        """[] the share of these prompts in the weighted preserve term; added to the report."""
+        assert self.kept is not None
+        parts = {}
+        for site, firings in rows.items():
+            each = zip(firings, self.kept[site], self.spreads[site], strict=True)
+            drifts = [_drift(row, kept, unit, indices) for row, kept, unit in each]
+            parts[site] = self.weight * torch.stack(drifts).mean()
+        value, numbers = _sum(parts), _numbers({site: part.detach() for site, part in parts.items()})
+        self.last.preserve += value.item()
+        self.last.objective += value.item()
+        self.last.bad_site = self.last.bad_site or _first_not_finite(numbers)
+        return value
+
+
+def _drift(rows: Tensor, kept: Tensor, unit: Tensor, indices: Sequence[int]) -> Tensor:
+    """[] what these prompts add to the mean square of all preserve rows against what they were."""
+    per_prompt = len(rows) // len(indices)
+    was = kept.unflatten(0, (-1, per_prompt))[list(indices)].flatten(0, 1)
+    return ((rows - was) / unit).square().sum() / len(kept)
+
+
+def _sum(parts: Mapping[Site, Tensor]) -> Tensor:
+    """[] the sum over sites, which may lie on different devices."""
+    values = list(parts.values())
+    return torch.stack([value.to(values[0].device) for value in values]).sum()
+
+
+def _numbers(parts: Mapping[Site, Tensor]) -> dict[Site, float]:
+    values = list(parts.values())
+    numbers = torch.stack([value.to(values[0].device) for value in values]).tolist()
+    return dict(zip(parts, numbers, strict=True))
+
+
+def _first_not_finite(numbers: Mapping[Site, float]) -> Site | None:
+    return next((site for site, value in numbers.items() if not math.isfinite(value)), None)
+
+
+def transport_cost(problem: Problem, steering: Steering | None = None, micro_batch: int = 0) -> float:
+    """Σ W2² over sites and units between source rows, steered, and target rows of the untouched model.
+
+    steering: None for the cost of leaving the model alone. Rows are means; a site that fires several times
+    has its costs averaged, as in `Objective`. In squared activation units. Source: LinEAS section 3.
+    """
+    maps = {} if steering is None else dict(steering.maps)
+    batches = MicroBatches(problem, micro_batch)
+
+    def transform(site: Site, z: Tensor) -> Tensor:
+        return maps[site].to(device=z.device)(z, 1.0, site.axis) if site in maps else z
+
+    with fitting_mode(problem, gradients=False):
+        target = batches.rows("target")
+        source = batches.fitting(
+            lambda: joined([problem.rows("source", part, transform) for part in batches.of("source")])
+        )
+        costs = [
+            torch.stack([cost_per_unit(u, v).sum() for u, v in zip(source[site], target[site], strict=True)])
+            for site in source
+        ]
+    return math.fsum(cost.mean().item() for cost in costs)

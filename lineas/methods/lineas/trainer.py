@@ -1,0 +1,319 @@
+"""Training: LinEAS end to end, all sites at once, one exact full-batch gradient per step."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lineas.errors import MismatchError, NonFiniteError
+from lineas.fitting.micro_batches import MicroBatches
+from lineas.fitting.problem import Group, Problem
+from lineas.fitting.progress import Callback, Progress
+from lineas.fitting.text_problem import TextProblem
+from lineas.maps.base import Map, map_from_tensors
+from lineas.maths.penalties import SparseGroupLasso
+from lineas.maths.pooling import Pooling, parse_pooling
+from lineas.maths.proximal import ProximalOptimizer, cosine_learning_rate
+from lineas.methods.lineas.config import TrainConfig
+from lineas.methods.lineas.gradients import FullGradient
+from lineas.methods.lineas.objective import Objective, Report
+from lineas.methods.lineas.parameters import PARAMETERS, AffineParameters, starting_statistics
+from lineas.steering.site import Site, match_names
+from lineas.steering.steering import Steering
+
+__all__ = ["Callback", "Evaluated", "Progress", "Trainer"]
+
+PLATEAU = 20
+"""Steps that `tolerance` looks back."""
+JUMP = 1.5
+"""How far above its best the objective may lie before `backtrack` goes back there."""
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """Maps that were evaluated: after how many steps, with which figures."""
+
+    steps: int
+    report: Report
+    maps: dict[Site, Map]
+
+
+class Trainer:
+    """One training run that can be stepped, stopped, saved and resumed.
+
+    The model is left alone: its weights, their `requires_grad` and its modules' modes are as before between
+    calls. Steps also work inside `torch.inference_mode`, given that the model was not loaded in it.
+    Raises `NonFiniteError`, with the best steering so far, when a cost or a map stops being finite, and
+    `LineasError` when a single prompt does not fit into memory.
+    """
+
+    def __init__(self, problem: Problem, config: TrainConfig | None = None) -> None:
+        self.problem, self.config = problem, config or TrainConfig.preset("fast")
+        self.step_number, self.seconds = 0, 0.0
+        self.history: list[float] = []
+        pooling: dict[Group, Pooling] = {
+            "source": parse_pooling(self.config.rows, self.config.seed),
+            "preserve": parse_pooling(_preserve_rows(problem, self.config), self.config.seed),
+        }
+        self.batches = MicroBatches(problem, self.config.micro_batch)
+        with self._ready():
+            problem.order_sites()
+            target, source = (self.batches.rows(group, pooling["source"]) for group in ("target", "source"))
+            kept = bool(problem.sizes.get("preserve"))
+            preserve = self.batches.rows("preserve", pooling["preserve"]) if kept else None
+            self.objective = Objective(self.config, source, target, preserve)
+            if (site := self.objective.start.bad_site) is not None:
+                raise self._not_finite("What the untouched model gives", site, step=0)
+            statistics = starting_statistics(self.batches, self.config, self.objective)
+            steered = match_names(self.config.steer.split(","), [str(site) for site in problem.sites])
+            parameters = {
+                site: PARAMETERS[self.config.map](statistics[site])
+                for site in problem.sites
+                if str(site) in steered
+            }
+        self.parameters: dict[Site, AffineParameters] = parameters
+        self.gradient = FullGradient(self.objective, parameters, self.batches, pooling)
+        self.optimizer = _optimizer(self.config, list(parameters.values()))
+        self._best = Evaluated(0, self.objective.start, self._maps())
+        self._best_parameters, self._rate_scale = self._copies(), 1.0
+
+    def run(self, progress: Callback | None = None) -> Steering:
+        """Step until the last step, a plateau, or a callback that returns True; the `result` is returned."""
+        with self._ready():
+            while self.step_number < self.config.steps:
+                report = self._step()
+                with torch.no_grad():
+                    stop = progress is not None and progress(report) is True
+                if stop or self._on_plateau():
+                    break
+        return self.result()
+
+    def step(self) -> Progress:
+        """One step on the full-batch gradient."""
+        with self._ready():
+            return self._step()
+
+    def evaluate(self) -> Report:
+        """The figures of the newest maps, by a forward pass; `Progress` has those of the maps before."""
+        with self._ready():
+            return self.gradient.evaluate()
+
+    def steering(self) -> Steering:
+        """The newest steering, detached and on the CPU in float32."""
+        return self._steering(Evaluated(self.step_number, self.objective.last, self._maps()))
+
+    def result(self) -> Steering:
+        """The newest steering, or the best so far where the newest cost is above that of the untouched model.
+
+        The newest maps themselves have not been evaluated: the cost is that of the step before.
+        """
+        last, start = self.objective.last, self.objective.start
+        if last.bad_site is None and last.objective <= 1.001 * start.objective:
+            return self.steering()
+        kept = f"those of step {self._best.steps}" if self._best.steps else "maps that change nothing"
+        warnings.warn(
+            f"After {self.step_number} steps the cost was above that of the untouched model, so {kept} are "
+            f"returned. Lower the learning rate (it is {self.config.learning_rate:g}), or give more prompts.",
+            stacklevel=3,
+        )
+        return self._steering(self._best)
+
+    @torch.inference_mode(False)
+    def state(self) -> dict[str, Any]:
+        """Everything that `load_state` needs to go on exactly here: plain values and copies of tensors."""
+        return {
+            "fit": self._identity(),
+            "step": self.step_number,
+            "seconds": self.seconds,
+            "history": list(self.history),
+            "micro_batch": self.batches.size,
+            "scale": self.gradient.scale,
+            "parameters": self._copies(),
+            "best_parameters": [p.clone() for p in self._best_parameters],
+            "rate_scale": self._rate_scale,
+            "optimizer": self.optimizer.state_dict(),
+            "report": _plain(self.objective.last),
+            "best": {
+                "steps": self._best.steps,
+                "report": _plain(self._best.report),
+                "maps": [dict(map.tensors()) for map in self._best.maps.values()],
+            },
+        }
+
+    @torch.inference_mode(False)
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Continue from a `state` of a trainer of the same fit; more steps or another rate are welcome.
+
+        Raises `MismatchError` when the state is of another model, other prompts, sites or kind of maps.
+        """
+        mine, other = self._identity(), state["fit"]
+        different = [name for name in mine if mine[name] != other.get(name)]
+        if different:
+            raise MismatchError(
+                f"The saved training is of another fit: {', '.join(different)} differ. Start it with the "
+                "same model, prompts, sites and options, or start afresh."
+            )
+        self._restore(state["parameters"])
+        self._best_parameters = [p.clone() for p in state["best_parameters"]]
+        self._rate_scale = state["rate_scale"]
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step_number, self.seconds = state["step"], state["seconds"]
+        self.history, best = list(state["history"]), state["best"]
+        self.batches.size, self.gradient.scale = state["micro_batch"], state["scale"]
+        self.objective.last = self._report(state["report"])
+        maps = [map_from_tensors(self.config.map, tensors) for tensors in best["maps"]]
+        maps_by_site = dict(zip(self.parameters, maps, strict=True))
+        self._best = Evaluated(best["steps"], self._report(best["report"]), maps_by_site)
+
+    def _step(self) -> Progress:
+        began = time.perf_counter()
+        if trouble := self.gradient():
+            raise self._not_finite(*trouble)
+        last = self.objective.last
+        if last.objective < self._best.report.objective:
+            self._best = Evaluated(self.step_number, last, self._maps())
+            self._best_parameters = self._copies()
+        rate = cosine_learning_rate(self.step_number, self.config.steps, self.config.learning_rate)
+        rate *= self._rate_scale
+        if self.config.backtrack and last.objective > JUMP * self._best.report.objective:
+            self._go_back()
+        else:
+            for group in self.optimizer.param_groups:
+                group["lr"] = rate
+            self.optimizer.step()
+            self.optimizer.zero_grad()
+        if (site := self._bad_map()) is not None:
+            self.objective.last = replace(last, bad_site=site)
+            raise self._not_finite("A map", site)
+        self.step_number += 1
+        self.history.append(last.objective)
+        self.seconds += time.perf_counter() - began
+        return Progress(
+            step=self.step_number,
+            steps=self.config.steps,
+            cost=last.cost,
+            objective=last.objective,
+            preserve=last.preserve,
+            learning_rate=rate,
+            sparsity=self._sparsity(),
+            seconds=self.seconds,
+            trainer=self,
+            site_costs=last.site_costs,
+        )
+
+    @contextmanager
+    def _ready(self) -> Iterator[None]:
+        with ExitStack() as stack:
+            stack.enter_context(torch.inference_mode(False))
+            stack.enter_context(torch.enable_grad())
+            stack.enter_context(self.problem.frozen())
+            if self.config.checkpointing:
+                stack.enter_context(self.problem.checkpointing())
+            yield
+
+    def _on_plateau(self) -> bool:
+        """The best of the last steps is hardly better than the best before them."""
+        if not self.config.tolerance or len(self.history) <= PLATEAU:
+            return False
+        before, now = min(self.history[:-PLATEAU]), min(self.history[-PLATEAU:])
+        return before - now <= self.config.tolerance * before
+
+    def _steering(self, evaluated: Evaluated) -> Steering:
+        report = evaluated.report
+        settings = {
+            **self.config.settings(),
+            "steps_done": evaluated.steps,
+            "seconds": round(self.seconds, 1),
+        }
+        settings |= {"cost": report.cost, "cost_at_start": self.objective.start.cost}
+        settings |= {f"{group}_prompts": size for group, size in self.problem.sizes.items()}
+        maps = {site: map.to("cpu", torch.float32) for site, map in evaluated.maps.items()}
+        return Steering(maps, self.problem.provenance("lineas", **settings))
+
+    def _maps(self) -> dict[Site, Map]:
+        """Copies of the maps as they are, which later steps leave alone."""
+        with torch.inference_mode(False), torch.no_grad():
+            return {site: parameters.map().copied() for site, parameters in self.parameters.items()}
+
+    def _all(self) -> list[Tensor]:
+        return [parameter for each in self.parameters.values() for parameter in each.all()]
+
+    def _copies(self) -> list[Tensor]:
+        return [parameter.detach().clone() for parameter in self._all()]
+
+    def _restore(self, values: Iterable[Tensor]) -> None:
+        with torch.no_grad():
+            for parameter, value in zip(self._all(), values, strict=True):
+                parameter.copy_(value)
+
+    def _go_back(self) -> None:
+        """To the best maps so far, with half the step size and an optimiser that has forgotten the jump."""
+        self._restore(self._best_parameters)
+        self.optimizer = _optimizer(self.config, list(self.parameters.values()))
+        self.optimizer.zero_grad()
+        self._rate_scale /= 2
+
+    def _sparsity(self) -> float:
+        untouched = [(each.deviation == 0) & (each.shift == 0) for each in self.parameters.values()]
+        return sum(int(units.sum()) for units in untouched) / sum(units.numel() for units in untouched)
+
+    def _bad_map(self) -> Site | None:
+        each = self.parameters.items()
+        return next((s for s, p in each if not all(bool(t.isfinite().all()) for t in p.all())), None)
+
+    def _identity(self) -> dict[str, Any]:
+        """What must agree for a state to make sense: its numbers are in units of these rows."""
+        names = ("map", "rows", "steer", "standardise", "optimizer", "seed")
+        chosen = {name: getattr(self.config, name) for name in names}
+        model = {"prompts": self.problem.prompts_hash, "weights": self.problem.fingerprint}
+        return {"sites": [f"{site} {site.axis}" for site in self.problem.sites], **model, **chosen}
+
+    def _report(self, plain: Mapping[str, Any]) -> Report:
+        return Report(
+            **{**plain, "site_costs": dict(zip(self.problem.sites, plain["site_costs"], strict=False))}
+        )
+
+    def _not_finite(self, what: str, site: Site, step: int | None = None) -> NonFiniteError:
+        if step == 0:
+            message = f"{what} is not finite, first at {site}. Load the model in bfloat16 or float32."
+            return NonFiniteError(message, step=0, site=str(site))
+        return NonFiniteError(
+            f"{what} is not finite at step {self.step_number + 1}, first at {site}. Lower the learning rate "
+            f"(it is {self.config.learning_rate:g}), or turn standardise on; the best steering is kept.",
+            step=self.step_number + 1,
+            site=str(site),
+            steering=self._steering(self._best) if self._best.steps else None,
+        )
+
+
+def _optimizer(config: TrainConfig, parameters: list[AffineParameters]) -> ProximalOptimizer:
+    penalised = [p for each in parameters for p in each.penalised()]
+    free = [p for each in parameters for p in each.free()]
+    base = torch.optim.Adam if config.optimizer == "adam" else torch.optim.SGD
+    groups: list[dict[str, Any]] = [{"params": group} for group in (penalised, free) if group]
+    proxes = [SparseGroupLasso(config.l1, config.group).prox, None][: len(groups)]
+    return ProximalOptimizer(base(groups, lr=config.learning_rate), proxes, config.sparsity)
+
+
+def _plain(report: Report) -> dict[str, Any]:
+    """A report without its sites, which the order of the costs implies."""
+    figures = {"cost": report.cost, "objective": report.objective, "preserve": report.preserve}
+    return figures | {"site_costs": list(report.site_costs.values())}
+
+
+def _preserve_rows(problem: Problem, config: TrainConfig) -> str:
+    """What "auto" stands for: each token of a text decides what comes next, and a mean hides most of them."""
+    automatic = "tokens:16" if isinstance(problem, TextProblem) else config.rows
+    return automatic if config.preserve_rows == "auto" else config.preserve_rows
+
+
+def fit(problem: Problem, config: TrainConfig | None = None, progress: Callback | None = None) -> Steering:
+    """The steering that moves source rows onto target rows at every site at once; see `Trainer`."""
+    return Trainer(problem, config).run(progress)

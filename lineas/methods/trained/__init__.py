@@ -1,0 +1,1 @@
+"""Methods that learn from a language model's loss or from a reward."""

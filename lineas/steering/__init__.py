@@ -1,0 +1,1 @@
+"""The steering as an object: sites, provenance, files."""

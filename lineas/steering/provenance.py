@@ -1,0 +1,46 @@
+"""Where a steering came from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+
+from lineas.errors import ConfigError
+
+Setting = str | int | float | bool | None
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a steering came from. Every field may be empty.
+
+    method: name of the method that fitted it. base_model: the model it was fitted on, for people.
+    fingerprint: the same for machines, over the modules at its sites. prompts_hash: of the prompt sets.
+    settings: the method's options, seeds included. library_version, created: of the fit, created in ISO 8601.
+    notes: free text, one remark per line. Raises `ConfigError` for values that a file cannot hold.
+    """
+
+    method: str = ""
+    base_model: str = ""
+    fingerprint: str = ""
+    prompts_hash: str = ""
+    settings: Mapping[str, Setting] = field(default_factory=dict, hash=False)
+    library_version: str = ""
+    created: str = ""
+    notes: str = ""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.settings, Mapping):
+            raise ConfigError(f"settings of a provenance are {self.settings!r}, expected a mapping.")
+        texts = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "settings"}
+        wrong = [name for name, value in texts.items() if not isinstance(value, str)]
+        plain = {name: isinstance(name, str) and isinstance(v, Setting) for name, v in self.settings.items()}
+        wrong += [repr(name) for name, fits in plain.items() if not fits]
+        if wrong:
+            raise ConfigError(
+                f"{', '.join(wrong)} of a provenance must be text, or a plain value in settings."
+            )
+
+    def noted(self, remark: str) -> Provenance:
+        """The same with one more line of notes."""
+        return replace(self, notes=f"{self.notes}\n{remark}" if self.notes else remark)

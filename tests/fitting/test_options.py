@@ -1,0 +1,68 @@
+"""Options: what they take, what they refuse, and the sentence that every face shows."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import fields
+from typing import Any
+
+import pytest
+
+from lineas.errors import ConfigError
+from lineas.methods.lineas.config import PRESETS, TrainConfig
+from lineas.steering.provenance import Provenance
+
+
+def test_the_presets_are_those_of_the_paper_and_the_default() -> None:
+    paper = TrainConfig.preset("paper")
+    assert (paper.steps, paper.learning_rate, paper.optimizer, paper.standardise) == (1000, 0.1, "sgd", False)
+    fast = TrainConfig.preset("fast")
+    assert fast == TrainConfig() and fast.standardise and fast.steps <= 100
+    assert TrainConfig.preset("fast", steps=7).steps == 7 and PRESETS["fast"].steps == 100
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"steps": 0}, "steps is 0, expected a finite number of at least 1"),
+        ({"steps": 2.5}, "steps is 2.5, expected a whole number"),
+        ({"steps": True}, "steps is True, expected a whole number"),
+        ({"steps": "many"}, "expected a whole number"),
+        ({"learning_rate": -1.0}, "at least 0"),
+        ({"learning_rate": math.nan}, "finite"),
+        ({"sparsity": math.inf}, "finite"),
+        ({"preserve_weight": "much"}, "expected a number"),
+        ({"standardise": 1}, "expected True or False"),
+        ({"optimizer": "lion"}, "one of adam, sgd"),
+        ({"map": "cubic"}, "one of affine, gated"),
+        ({"rows": "pixels"}, "Unknown pooling"),
+        ({"rows": "tokens:0"}, "at least 1 position"),
+        ({"rows": 8}, "expected text"),
+        ({"micro_batch": -1}, "at least 0"),
+        ({"seed": 0.5}, "whole number"),
+    ],
+)
+def test_impossible_options_are_refused(options: dict[str, Any], match: str) -> None:
+    with pytest.raises(ConfigError, match=match):
+        TrainConfig(**options)
+    with pytest.raises(ConfigError, match=match):
+        TrainConfig.preset("paper", **options)
+
+
+def test_whole_numbers_serve_where_numbers_do() -> None:
+    assert TrainConfig(learning_rate=1, sparsity=0, rows="tokens:8").learning_rate == 1
+
+
+def test_unknown_names_say_what_is_near_and_what_there_is() -> None:
+    with pytest.raises(ConfigError, match=r"Unknown option learning_rat\. Near names: learning_rate.* steps"):
+        TrainConfig.preset("fast", learning_rat=1)
+    with pytest.raises(ConfigError, match="'slow', expected one of fast, paper"):
+        TrainConfig.preset("slow")
+
+
+def test_every_option_explains_itself_and_can_be_recorded() -> None:
+    for entry in fields(TrainConfig):
+        assert entry.metadata["help"].endswith("."), entry.name
+    settings = TrainConfig().settings()
+    assert list(settings) == [entry.name for entry in fields(TrainConfig)]
+    Provenance(settings=settings)
