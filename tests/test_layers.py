@@ -1,7 +1,4 @@
-"""The layer order of the library: imports only go down, and the heavy packages stay optional.
-
-L0 tensors in, tensors out · L1 objects and files · L2 torch modules · L3 models and measurements · L4 faces.
-"""
+"""A folder is a layer: imports go down the list and never in a circle; heavy packages stay optional."""
 
 from __future__ import annotations
 
@@ -9,142 +6,103 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
-from fnmatch import fnmatchcase
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
-LAYERS: tuple[tuple[str, ...], ...] = (
-    (
-        "transport",
-        "affine",
-        "banded",
-        "gated",
-        "low_rank",
-        "stacked",
-        "maps",
-        "penalties",
-        "pooling",
-        "errors",
-    ),
-    ("steering", "storage", "optim", "config", "version", "kinds"),
-    (
-        *("sites", "capture", "fingerprint", "apply", "regions", "fuse", "folding", "folds", "consumers"),
-        *("export", "control_vector", "tokens", "problem", "text_problem", "micro_batches", "objective"),
-        *("parameters", "starting", "gradients"),
-        *("progress", "training", "checkpoint", "methods", "methods.*"),
-    ),
-    (
-        "adapters",
-        "adapters.*",
-        "scenes",
-        "scenes.*",
-        "evaluation",
-        "evaluation.*",
-        "prompts",
-        "prompts.*",
-        "pipeline",
-    ),
-    ("cli*",),
+LAYERS = (
+    {"errors", "version"},
+    {"maps", "maths", "prompts", "pictures", "scenes"},
+    {"steering"},
+    {"modules"},
+    {"apply"},
+    {"fitting", "export"},
+    {"methods"},
+    {"adapters"},
+    {"evaluation"},
+    {"cli"},
 )
+HEIGHT = {folder: height for height, layer in enumerate(LAYERS) for folder in layer}
+FOR_THE_PACK = HEIGHT["methods"]
+"""The node pack, and all that it reaches, imports nothing that ComfyUI does not install."""
 HEAVY = {"diffusers", "transformers", "open_clip", "comfy", "matplotlib", "accelerate", "torchvision"}
 COMES_WITH_COMFYUI = {"comfy", "transformers", "torchvision"}
-# What the node pack may use above the core: the bundled model, the prompt bank, and labels drawn with Pillow.
-FOR_THE_PACK = ("scenes*", "prompts*", "evaluation.grid", "evaluation.lettering")
-FACE = len(LAYERS) - 1
 
 
 def python_files(package: str) -> list[Path]:
     return sorted((ROOT / package).rglob("*.py"))
 
 
-def dotted(path: Path) -> str:
-    parts = path.relative_to(ROOT).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-
-
-def layer(module: str) -> int | None:
-    """Layer of a dotted name below `lineas`; None where the table does not know it."""
-    name = module.removeprefix("lineas.")
-    return next(
-        (i for i, row in enumerate(LAYERS) if any(fnmatchcase(name, pattern) for pattern in row)), None
-    )
-
-
-def is_module(name: str) -> bool:
-    path = ROOT.joinpath(*name.split("."))
-    return path.with_suffix(".py").exists() or (path / "__init__.py").exists()
-
-
 def imports(path: Path) -> Iterator[str]:
-    """Absolute dotted names a file imports, at any depth; relative imports resolved."""
-    package = dotted(path).split(".") if path.name == "__init__.py" else dotted(path).split(".")[:-1]
+    """Absolute dotted names that a file imports, at any depth of its code."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            above = package[: len(package) - node.level + 1] if node.level else []
-            base = ".".join([*above, *([node.module] if node.module else [])])
-            # `from lineas import errors` imports the module, `from lineas.errors import X` a name inside one.
-            names = (alias.name for alias in node.names if alias.name != "__version__")
-            yield from {name if is_module(name := f"{base}.{end}") else base for end in names}
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            # `from lineas import errors` means the folder or file of that name.
+            whole = node.module == "lineas"
+            yield from (f"lineas.{alias.name}" for alias in node.names) if whole else (node.module or "",)
 
 
-LIBRARY = [path for path in python_files("lineas") if dotted(path) != "lineas"]
+def below(path: Path) -> set[str]:
+    """The folders of the library that a file imports from."""
+    found = (name.split(".") for name in imports(path))
+    return {parts[1] for parts in found if parts[0] == "lineas" and len(parts) > 1}
 
 
-@pytest.mark.parametrize("path", LIBRARY, ids=dotted)
-def test_every_module_has_a_layer_and_imports_only_downwards(path: Path) -> None:
-    own = layer(dotted(path))
-    assert own is not None, f"{dotted(path)} is in no layer: add it to LAYERS (and to the design) first"
-    for name in imports(path):
-        assert name.split(".")[0] != "comfyui_lineas", f"{dotted(path)} imports the face {name}"
-        assert name != "lineas" or own == FACE, f"{dotted(path)} imports the package root, which is above it"
-        if name.startswith("lineas."):
-            target = layer(name)
-            assert target is not None and target <= own, f"{dotted(path)} (L{own}) imports {name} (L{target})"
+def folder(path: Path) -> str:
+    return path.relative_to(ROOT / "lineas").parts[0].removesuffix(".py")
 
 
-@pytest.mark.parametrize("path", [path for path in LIBRARY if (layer(dotted(path)) or 0) <= 2], ids=dotted)
-def test_the_core_knows_no_model_library(path: Path) -> None:
-    assert not HEAVY & {name.split(".")[0] for name in imports(path)}
+LIBRARY = [path for path in python_files("lineas") if path.parent != ROOT / "lineas"]
 
 
-@pytest.mark.parametrize("path", python_files("comfyui_lineas"), ids=dotted)
-def test_the_node_pack_uses_the_core_and_few_things_above_it(path: Path) -> None:
-    for name in imports(path):
-        if name.startswith("lineas."):
-            target, short = layer(name), name.removeprefix("lineas.")
-            allowed = any(fnmatchcase(short, pattern) for pattern in FOR_THE_PACK)
-            assert allowed or (target is not None and target <= 2), f"{dotted(path)} imports {name}"
-        assert name.split(".")[0] not in HEAVY - COMES_WITH_COMFYUI, f"{dotted(path)} imports {name}"
+def test_nothing_lies_loose_at_the_top() -> None:
+    loose = {path.name for path in (ROOT / "lineas").iterdir() if path.is_file()}
+    assert loose == {"__init__.py", "errors.py", "version.py", "py.typed"}
+    assert {folder(path) for path in LIBRARY} | {"errors", "version"} == set(HEIGHT)
 
 
-# The node pack imports these without the models of the library's extras.
-FOR_THE_PACK_TOO = [
-    "lineas.evaluation.grid",
-    "lineas.prompts",
-    "lineas.scenes.bundled",
-    "lineas.scenes.naming",
-]
+@pytest.mark.parametrize("path", LIBRARY, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_only_go_down(path: Path) -> None:
+    own, wrong = HEIGHT[folder(path)], {"comfyui_lineas", "tools", "benchmarks"}
+    assert not wrong & {name.partition(".")[0] for name in imports(path)}
+    assert all(HEIGHT[each] <= own for each in below(path)), below(path)
+    if own <= FOR_THE_PACK and folder(path) != "scenes":
+        assert not HEAVY & {name.partition(".")[0] for name in imports(path)}
 
 
-@pytest.mark.parametrize("module", ["lineas", *FOR_THE_PACK_TOO])
+def test_no_folders_import_each_other() -> None:
+    graph: dict[str, set[str]] = {}
+    for path in LIBRARY:
+        graph.setdefault(folder(path), set()).update(below(path) - {folder(path)})
+    list(TopologicalSorter(graph).static_order())  # raises CycleError
+
+
+@pytest.mark.parametrize("path", python_files("comfyui_lineas"), ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_node_pack_uses_up_to_the_methods(path: Path) -> None:
+    assert all(HEIGHT[each] <= FOR_THE_PACK for each in below(path)), below(path)
+    assert not (HEAVY - COMES_WITH_COMFYUI) & {name.partition(".")[0] for name in imports(path)}
+
+
+@pytest.mark.parametrize("module", ["lineas", "lineas.prompts.concepts", "lineas.scenes.bundled"])
 def test_importing_imports_no_optional_package(module: str) -> None:
     code = f"import sys, {module}; print(sorted(set({sorted(HEAVY)!r}) & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("lineas.errors", 0),
-        ("lineas.methods.lin_act", 2),
-        ("lineas.cli_demo", FACE),
-        ("lineas.unheard_of", None),
-    ],
-)
-def test_the_table_is_read_as_written(name: str, expected: int | None) -> None:
-    assert layer(name) == expected
+@pytest.mark.parametrize("package", ["lineas", "comfyui_lineas"])
+def test_files_and_functions_stay_short(package: str) -> None:
+    lengths = []
+    for path in python_files(package):
+        text = path.read_text(encoding="utf-8")
+        lengths.append(text.count("\n"))
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                length = (node.end_lineno or 0) - node.lineno + 1
+                assert length <= 60, f"{path}: {node.name} has {length} lines"
+        assert lengths[-1] <= 300, f"{path} has {lengths[-1]} lines"
+    assert sorted(lengths)[len(lengths) // 2] <= 100

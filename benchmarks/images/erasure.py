@@ -27,9 +27,10 @@ from benchmarks.report import machine
 from benchmarks.results import Results
 from lineas import fit
 from lineas.adapters.images.drawing import Drawer
+from lineas.evaluation.images.clip_score import ClipScore
 from lineas.evaluation.images.concept_report import ConceptReport, concept_report
 from lineas.pictures.contact_sheet import contact_sheet
-from lineas.scenes.bundled import WEIGHTS, load_clip, load_pipeline
+from lineas.scenes.bundled import CLIP, WEIGHTS, load_pipeline
 from lineas.scenes.concepts import ConceptSets, concept_sets
 from lineas.scenes.detector import Detector
 from lineas.scenes.grammar import PLACES, TIMES, WEATHERS, parse
@@ -178,7 +179,7 @@ def main(words: list[str] | None = None) -> None:
     results, model, wanted = Results(arguments.output / "erasure.jsonl"), weights(), arguments.strengths
     if not arguments.render:
         bench = Bench(
-            load_pipeline(), Detector.load(), load_clip(), arguments.steps, arguments.count,
+            load_pipeline(), Detector.load(), ClipScore.load(CLIP), arguments.steps, arguments.count,
             arguments.held_out, arguments.pictures,
         )  # fmt: skip
         results.compute({"kind": "machine", "model": model}, machine)

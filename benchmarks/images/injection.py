@@ -21,7 +21,8 @@ from benchmarks.images.erasure import CONCEPTS, END_TO_END, Bench, weights
 from benchmarks.report import machine, pooled, table
 from benchmarks.results import Results
 from lineas import fit
-from lineas.scenes.bundled import load_clip, load_pipeline
+from lineas.evaluation.images.clip_score import ClipScore
+from lineas.scenes.bundled import CLIP, load_pipeline
 from lineas.scenes.concepts import concept_sets
 from lineas.scenes.detector import Detector
 
@@ -97,7 +98,9 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--pictures", type=Path, default=Path("out/injection"))
     arguments = parser.parse_args(words)
     results, model = Results(arguments.output / "injection.jsonl"), weights()
-    bench = Bench(load_pipeline(), Detector.load(), load_clip(), STEPS, COUNT, HELD_OUT, arguments.pictures)
+    bench = Bench(
+        load_pipeline(), Detector.load(), ClipScore.load(CLIP), STEPS, COUNT, HELD_OUT, arguments.pictures
+    )
     results.compute({"kind": "machine", "model": model}, machine)
     for variant, concept in tqdm(
         [(v, c) for v in arguments.variants for c in arguments.concepts], desc="rows"

@@ -17,7 +17,7 @@ from lineas.steering.steering import Steering
 
 if TYPE_CHECKING:
     from lineas.adapters.images.recipes import Recipe
-    from lineas.fitting.progress import AnyCallback
+    from lineas.fitting.progress import Callback
 
 __all__ = ["fit", "load_pipeline", "problem_for"]
 
@@ -32,7 +32,8 @@ def fit(
     method: str = "lineas",
     preset: str = "fast",
     recipe: str | Recipe | None = None,
-    progress: AnyCallback | None = None,
+    progress: Callback | None = None,
+    seconds: float | None = None,
     tokenizer: Any = None,
     seed: int = 0,
     **options: Any,
@@ -45,7 +46,8 @@ def fit(
     method: a name in `lineas.methods.registry`. preset, options: of the method's options (`TrainConfig` for
     LinEAS), whose fields may be given by name; methods other than LinEAS have one set of defaults.
     max_length: tokens per text, for language models. recipe: see `recipes.recipe_for`.
-    progress: called after each step; returning True stops and keeps what was learned. seed: of the noise.
+    progress: called after each step; returning True stops and keeps what was learned.
+    seconds: time for the fit, whose steps are cut to it; None is no limit. seed: of the noise.
 
     The model is left as it was. Raises `PromptError`, `SiteError`, `ConfigError` and `MismatchError` before
     anything runs, and `NonFiniteError` with the best steering so far.
@@ -58,7 +60,7 @@ def fit(
     problem = problem_for(
         obj, source, target, preserve, sites=sites, recipe=recipe, tokenizer=tokenizer, seed=seed, **face
     )
-    return chosen.fit(problem, config, progress)
+    return chosen.fit(problem, config, progress, seconds)
 
 
 def problem_for(

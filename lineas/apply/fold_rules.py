@@ -34,11 +34,12 @@ def obstacle(module: nn.Module, map: Map, axis: int | None = None) -> str | None
 
     `axis` is the unit axis of the site; None takes the module's own.
     """
-    if not isinstance(map, AffineMap):
+    affine = map.affine()
+    if affine is None:
         return f"a {map.kind} map depends on the activation"
     if axis is not None and axis != unit_axis(module):
         return f"its units are on axis {axis}, the weights act on axis {unit_axis(module)}"
-    return _storage_obstacle(module, map) or _form_obstacle(module, map)
+    return _storage_obstacle(module, affine) or _form_obstacle(module, affine)
 
 
 def weight_offset(module: nn.Module) -> int | None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lineas.errors import SteeringFileError
-
-if TYPE_CHECKING:
-    from lineas.methods.lineas.trainer import Trainer
 
 SUFFIX = ".checkpoint"
 
@@ -32,11 +30,11 @@ class Run:
     device: str | None = None
 
 
-def save_run(asked: Run, trainer: Trainer, path: Path) -> None:
-    """Write a run and the state of its trainer, whole or not at all. Raises `SteeringFileError`."""
+def save_run(asked: Run, state: Mapping[str, Any], path: Path) -> None:
+    """Write a run and the state of its fit, whole or not at all. Raises `SteeringFileError`."""
     from lineas.fitting.resume_files import save_checkpoint
 
-    save_checkpoint({**trainer.state(), "run": asdict(asked)}, path)
+    save_checkpoint({**state, "run": asdict(asked)}, path)
 
 
 def load_run(path: str | Path) -> tuple[Run, dict[str, Any]]:

@@ -37,6 +37,8 @@ class Problem(ABC):
     """
 
     default_sites: ClassVar[str | Sequence[str]]
+    is_text: ClassVar[bool] = False
+    """True where prompts are texts that the model itself goes on with."""
 
     def __init__(
         self,

@@ -73,8 +73,10 @@ class Checkpoints:
 
     def __call__(self, progress: Progress) -> bool:
         stop = self.then is not None and self.then(progress) is True
-        if stop or progress.step % self.every == 0 or progress.step == progress.steps:
-            save_checkpoint(progress.trainer.state(), self.path)
+        if progress.state is not None and (
+            stop or progress.step % self.every == 0 or progress.step == progress.steps
+        ):
+            save_checkpoint(progress.state(), self.path)
         return stop
 
 

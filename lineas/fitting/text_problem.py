@@ -31,6 +31,8 @@ class TextProblem(Problem):
     Methods that train on a language-model loss or on a reward need one; see `texts_of`.
     """
 
+    is_text = True
+
     @abstractmethod
     def text_loss(self, group: Group, indices: Sequence[int]) -> Tensor:
         """[b] mean negative log-likelihood per token, in nats, of these texts of a group; differentiable.

@@ -10,9 +10,33 @@ from torch import Tensor
 
 from lineas.errors import MapError
 from lineas.maps.base import Map, along, check_tensors
+from lineas.maps.parameters import Parameters, Start
 
 if TYPE_CHECKING:
     pass
+
+
+class AffineParameters(Parameters):
+    """ω − 1 and the shift at the pivot: T(z) = z + deviation ⊙ (z − center) + spread ⊙ shift, all [d].
+
+    Both are zero at the identity, and a unit with two zeros is untouched, so a penalty on them is a penalty
+    on the map's support.
+    """
+
+    def __init__(self, start: Start) -> None:
+        self.spread, self.center = start.spread, start.center
+        self.deviation = torch.zeros_like(start.spread).requires_grad_()
+        self.shift = torch.zeros_like(start.spread).requires_grad_()
+
+    def penalised(self) -> list[Tensor]:
+        return [self.deviation, self.shift]
+
+    def map(self) -> Map:
+        return AffineMap(self.deviation, self.raw_shift())
+
+    def raw_shift(self) -> Tensor:
+        """[d] b, in the activation's own units."""
+        return self.spread * self.shift - self.center * self.deviation
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +52,8 @@ class AffineMap(Map):
     shift: Tensor
 
     kind: ClassVar[str] = "affine"
-    fusable: ClassVar[bool] = True
+    parameters = AffineParameters
+    sparse: ClassVar[bool] = True
 
     @classmethod
     def identity(cls, width: int) -> AffineMap:
@@ -51,6 +76,9 @@ class AffineMap(Map):
     def change(self, z: Tensor, axis: int) -> Tensor:
         return torch.addcmul(along(self.shift, axis, z), along(self.deviation, axis, z), z)
 
+    def affine(self) -> AffineMap:
+        return self
+
     def at(self, strength: float) -> AffineMap:
         return AffineMap(strength * self.deviation, strength * self.shift)
 
@@ -70,24 +98,25 @@ class AffineMap(Map):
 
     def then(self, other: Map) -> AffineMap:
         """`other` after this map: (ω₂ω₁, ω₂b₁ + b₂). Not commutative. `MapError` when they do not fit."""
-        other = self._same_family(other)
-        deviation = self.deviation + other.deviation + self.deviation * other.deviation
-        return AffineMap(deviation, other.scale * self.shift + other.shift)
+        second = self._affine(other)
+        deviation = self.deviation + second.deviation + self.deviation * second.deviation
+        return AffineMap(deviation, second.scale * self.shift + second.shift)
 
     def plus(self, other: Map) -> AffineMap:
         """The sum of both deviations and shifts, as LoRA-style stacking does. Commutative."""
-        other = self._same_family(other)
-        return AffineMap(self.deviation + other.deviation, self.shift + other.shift)
+        second = self._affine(other)
+        return AffineMap(self.deviation + second.deviation, self.shift + second.shift)
 
     def check(self) -> None:
         check_tensors(self, {"deviation": (self.width,), "shift": (self.width,)})
 
-    def _same_family(self, other: Map) -> AffineMap:
-        if not isinstance(other, AffineMap):
+    def _affine(self, other: Map) -> AffineMap:
+        affine = other.affine()
+        if affine is None:
             raise MapError(
                 f"An affine map and a {other.kind} map do not make one affine map. "
                 "Apply both: steer(model, [a, b])."
             )
-        if other.width != self.width:
+        if affine.width != self.width:
             raise MapError(f"The maps have {self.width} and {other.width} units; they must act on one site.")
-        return other
+        return affine

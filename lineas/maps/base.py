@@ -15,6 +15,9 @@ from lineas.errors import MapError
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from lineas.maps.affine import AffineMap
+    from lineas.maps.parameters import Parameters
+
 FAMILIES: dict[str, type[Map]] = {}
 """Every family by its `kind`; a class joins when it is defined."""
 
@@ -31,11 +34,16 @@ class Map(ABC):
     """[…, d, …] -> the same shape and dtype: z + λ · change(z), d units on one axis.
 
     A family is a frozen dataclass whose fields are its tensors; it writes `width`, `support`, `change`, `at`
-    and `check`, and overrides `inverse`, `then` and `plus` where the family is closed under them.
+    and `check`. It overrides `inverse`, `then` and `plus` where it is closed under them, and `affine` where
+    its maps are affine ones, which fold into weights.
+
+    kind: the family's name in files and options. parameters: what training moves, None where LinEAS cannot
+    train the family. sparse: its tensors are mostly zeros, which files leave out.
     """
 
     kind: ClassVar[str]
-    fusable: ClassVar[bool] = False
+    parameters: ClassVar[type[Parameters] | None] = None
+    sparse: ClassVar[bool] = False
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -98,10 +106,18 @@ class Map(ABC):
         """The map whose change is the sum of both changes; `MapError` where the family has no such map."""
         raise MapError(f"A {self.kind} map cannot be added to another map. Apply both: steer(model, [a, b]).")
 
+    def affine(self) -> AffineMap | None:
+        """The same map as an affine one, None where it depends on the activation in another way."""
+        return None
+
     @property
     def is_identity(self) -> bool:
         """True when no unit can change."""
         return not bool(self.support.any())
+
+    def is_off(self, strength: float) -> bool:
+        """True when nothing changes at this strength."""
+        return strength == 0 or self.is_identity
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Self:
         """The same map on another device or in another floating dtype."""
@@ -175,6 +191,11 @@ def family(kind: str) -> type[Map]:
             f"Unknown kind of map {kind!r}, expected one of {sorted(FAMILIES)}. Is lineas up to date?"
         )
     return FAMILIES[kind]
+
+
+def trainable() -> list[str]:
+    """The families that LinEAS trains, by name."""
+    return [kind for kind, each in FAMILIES.items() if each.parameters is not None]
 
 
 def map_from_tensors(kind: str, tensors: Mapping[str, Tensor]) -> Map:

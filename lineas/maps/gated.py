@@ -9,9 +9,57 @@ import torch
 from torch import Tensor
 
 from lineas.errors import MapError
+from lineas.maps.affine import AffineParameters
 from lineas.maps.base import Map, along, check_tensors
+from lineas.maps.parameters import Start
+from lineas.maths.transport import spread
 
 SHARPNESS = 4.0
+UNLIKE = 1e-3
+"""How far source and target must lie apart at least, in spreads per unit, to give a gate a direction."""
+
+
+class GatedParameters(AffineParameters):
+    """An affine map's parameters and those of its gate, which starts where the concept was found."""
+
+    positions = 64
+
+    def __init__(self, start: Start) -> None:
+        super().__init__(start)
+        assert start.source is not None and start.target is not None
+        self.gate_center, self.gate_spread, direction, offset = gate_start(start.source, start.target)
+        self.direction, self.offset = direction.requires_grad_(), offset.requires_grad_()
+
+    def free(self) -> list[Tensor]:
+        return [self.direction, self.offset]
+
+    def map(self) -> Map:
+        gate = (self.direction, self.offset, self.gate_center, self.gate_spread)
+        return GatedMap(self.deviation, self.raw_shift(), *gate)
+
+
+def gate_start(source: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """[n, p, d], [m, p, d] positions -> [d] center, [d] spread, [d] direction and [] offset of a gate.
+
+    The gate starts open where positions of source prompts are most unlike all target positions. A concept
+    fills few positions of a prompt, so its direction is found in turns: the position of each prompt that lies
+    furthest along the direction so far is taken for the concept, and gives the next direction. Where source
+    and target do not differ the gate is half open everywhere, direction and offset 0.
+    """
+    u, v = source.flatten(0, 1), target.flatten(0, 1)
+    center, unit = v.mean(0), spread(u, v)
+    away = (source - center) / unit
+    direction = away.mean((0, 1))
+    if direction.square().mean().sqrt() < UNLIKE:
+        return center, unit, torch.zeros_like(direction), direction.new_zeros(())
+    for _ in range(5):
+        furthest = (away @ direction).argmax(1)
+        direction = away[torch.arange(len(away), device=away.device), furthest].mean(0)
+    found, usual = (away @ direction).amax(1).mean(), ((v - center) / unit) @ direction
+    threshold = (found + torch.quantile(usual, 0.95)) / 2
+    # Where the concept hardly stands out, a gate as sharp as the gap would be a step that cannot learn.
+    scale = 1 / torch.maximum(found - threshold, usual.std(correction=0) / 2).clamp_min(1e-6)
+    return center, unit, direction * scale, -threshold * scale
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +83,7 @@ class GatedMap(Map):
     spread: Tensor
 
     kind: ClassVar[str] = "gated"
+    parameters = GatedParameters
 
     @classmethod
     def identity(cls, width: int) -> GatedMap:

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from lineas.errors import MapError
-from lineas.maps.affine import AffineMap
-from lineas.maps.base import Map
+from lineas.maps.base import Map, map_from_tensors
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -92,8 +91,6 @@ class StackedMap(Map):
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor]) -> Self:
-        from lineas.maps.base import map_from_tensors
-
         modes: list[Mode] = [mode for mode in MODES if f"{mode}.weight" in tensors]
         found: dict[tuple[str, str], dict[str, Tensor]] = {}
         for name in set(tensors) - {f"{mode}.weight" for mode in modes}:
@@ -120,6 +117,7 @@ def _place(key: tuple[str, str]) -> int:
 
 def join(first: Map, second: Map, mode: Mode) -> Map:
     """Two maps of one site as one, `second` after `first` or as the sum of both: affine if both are."""
-    if isinstance(first, AffineMap) and isinstance(second, AffineMap):
-        return first.then(second) if mode == "sequence" else first.plus(second)
+    one, two = first.affine(), second.affine()
+    if one is not None and two is not None:
+        return one.then(two) if mode == "sequence" else one.plus(two)
     return StackedMap.of(first, second, mode)

@@ -20,9 +20,9 @@ from lineas.steering.steering import Steering
 class Method:
     """One way to fit a steering.
 
-    name: as people write it. fit: (problem, config, progress) -> steering. config: the class of its options.
-    summary: one sentence for help texts. needs_texts: it works on language models alone. preserves: it uses
-    preserve prompts.
+    name: as people write it. fit: (problem, config, progress, seconds) -> steering. config: the class of its
+    options. summary: one sentence for help texts. needs_texts: it works on language models alone. preserves:
+    it uses preserve prompts. resumes: its fit also takes the state of an earlier one to go on from.
     """
 
     name: str
@@ -31,6 +31,7 @@ class Method:
     summary: str
     needs_texts: bool = False
     preserves: bool = False
+    resumes: bool = False
 
 
 METHODS = {
@@ -42,6 +43,7 @@ METHODS = {
             TrainConfig,
             "scale and shift at all sites, trained end to end on a distributional cost",
             preserves=True,
+            resumes=True,
         ),
         Method(
             "lin-act", lin_act.fit, lin_act.LinActConfig, "scale and shift by least squares, site by site"

@@ -54,17 +54,6 @@ def _quiet(diffusers: Any) -> Iterator[None]:
             logger.enable_progress_bar()
 
 
-def load_clip() -> Any:
-    """The domain's open_clip model, ready for CLIPScore and IMGScore.
-
-    Raises:
-        MissingExtraError: open_clip is not installed.
-    """
-    from lineas.evaluation.images.clip_score import ClipScore
-
-    return ClipScore.load(CLIP)
-
-
 def warn_of_unknown_words(prompts: Iterable[str]) -> list[str]:
     """Warn once of words that the bundled model does not know, listing those that it knows; returns them."""
     unknown = list(dict.fromkeys(word for prompt in prompts for word in unknown_words(prompt)))

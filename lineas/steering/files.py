@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 
 from lineas.errors import LineasError, MapError, NewerFormatError, SteeringFileError
-from lineas.maps.affine import AffineMap
 from lineas.maps.base import Map, family, map_from_tensors
 from lineas.steering.provenance import Provenance
 from lineas.steering.site import Site
@@ -110,12 +109,12 @@ def write_atomically(path: str | Path, data: bytes) -> None:
 
 
 def _packed(map: Map) -> dict[str, Tensor]:
-    """The tensors of a map as stored: affine ones by index and value where that is smaller."""
+    """The tensors of a map as stored: by index and value where that is smaller and the family says so."""
     packed: dict[str, Tensor] = {}
     for name, tensor in map.tensors().items():
         # Cloned: safetensors refuses tensors that share memory, and maps may.
         dense = tensor.detach().clone(memory_format=torch.contiguous_format)
-        index = dense.nonzero()[:, 0] if map.kind == AffineMap.kind else None
+        index = dense.nonzero()[:, 0] if map.sparse and dense.ndim else None
         if index is not None and len(index) * (4 + dense.itemsize) < dense.numel() * dense.itemsize:
             packed[f"{name}.index"] = index.to(torch.int32)
             packed[f"{name}.value"] = dense[index]
@@ -179,7 +178,7 @@ def _read(file: Any, sites: list[tuple[Site, str, int]], provenance: Provenance)
     for index, (site, kind, width) in enumerate(sites):
         names = by_site.pop(str(index), set())
         tensors: dict[str, Tensor] = {}
-        for name in family(kind).names() if kind == AffineMap.kind else ():
+        for name in family(kind).names() if family(kind).sparse else ():
             pair = {f"{name}.index", f"{name}.value"}
             if pair <= names and name not in names:
                 index_of, value = (_tensor(file, f"{index}.{part}") for part in sorted(pair))

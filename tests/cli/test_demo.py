@@ -32,11 +32,11 @@ def found(images: list[Image.Image]) -> list[frozenset[tuple[str, str]]]:
 
 @pytest.fixture
 def toy_demo(toy: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    def no_clip() -> None:
+    def no_clip(_: object) -> None:
         raise MissingExtraError("open_clip is not installed")
 
     monkeypatch.setattr(models, "load", lambda *_: models.Model(fakes.FakePipe()))
-    monkeypatch.setattr("lineas.scenes.bundled.load_clip", no_clip)
+    monkeypatch.setattr("lineas.evaluation.images.clip_score.ClipScore.load", no_clip)
     monkeypatch.setattr(Detector, "load", lambda: SimpleNamespace(found=found))
     return toy
 

@@ -116,7 +116,9 @@ def test_images_are_evaluated_and_compared(lineas: Any, toy: Path, steering_file
 
 def test_bundled_images_are_measured_by_their_own_detector(monkeypatch: Any) -> None:
     asked: list[str] = []
-    monkeypatch.setattr("lineas.scenes.bundled.load_clip", lambda: asked.append("clip") or None)
+    monkeypatch.setattr(
+        "lineas.evaluation.images.clip_score.ClipScore.load", lambda *_: asked.append("clip") or None
+    )
     monkeypatch.setattr("lineas.scenes.detector.Detector.load", lambda: type("D", (), {"found": None})())
     args = type(
         "A", (), {"model": "scenes", "clip": None, "features": None, "concept": "at night", "device": None}

@@ -85,7 +85,7 @@ def test_what_a_gate_cannot_do_says_what_to_do() -> None:
         map.then(map)
     with pytest.raises(MapError, match=r"steer\(model, \[a, b\]\)"):
         map.plus(map)
-    assert not map.fusable
+    assert map.affine() is None
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from lineas.adapters.images.recipes import Recipe
 from lineas.adapters.problems import problem_for
 from lineas.apply.fusing import fuse
 from lineas.errors import ConfigError, LineasError, MismatchError, PromptError
-from lineas.fitting.progress import Advance
+from lineas.fitting.progress import Progress
 from lineas.methods.lineas.objective import transport_cost
 from lineas.methods.registry import METHODS, method_named
 from lineas.modules.names import module_tree
@@ -112,7 +112,7 @@ def test_a_steering_that_acts_can_be_saved_and_leaves_no_trace(
     assert steering.provenance.method == case.partition(" ")[0]
     assert steering.provenance.fingerprint and steering.provenance.settings["seed"] == 0
     assert [each.step for each in told] == list(range(1, told[-1].steps + 1))
-    assert all(isinstance(each, Advance) and isinstance(each.steering(), Steering) for each in told)
+    assert all(isinstance(each, Progress) and isinstance(each.steering(), Steering) for each in told)
 
     with steer(here.obj, steering):
         steered = here.output()
@@ -133,9 +133,9 @@ def test_a_steering_that_acts_can_be_saved_and_leaves_no_trace(
 
 @pytest.mark.parametrize(("face", "case"), CASES)
 def test_a_callback_stops_it_and_keeps_what_there_is(faces: dict[str, Face], face: str, case: str) -> None:
-    told: list[Advance] = []
+    told: list[Progress] = []
 
-    def stop_after_two(each: Advance) -> bool:
+    def stop_after_two(each: Progress) -> bool:
         told.append(each)
         return each.step == 2
 
@@ -147,7 +147,7 @@ def test_a_callback_stops_it_and_keeps_what_there_is(faces: dict[str, Face], fac
 
 @pytest.mark.parametrize(("face", "case"), CASES)
 def test_a_failure_midway_leaves_the_model_as_it_was(faces: dict[str, Face], face: str, case: str) -> None:
-    def fail(each: Advance) -> None:
+    def fail(each: Progress) -> None:
         raise KeyboardInterrupt
 
     here = faces[face]

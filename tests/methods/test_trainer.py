@@ -502,7 +502,7 @@ def test_it_works_inside_inference_mode(dtype: torch.dtype) -> None:
     outside = Trainer(ToyProblem(SIZES["preserve"], dtype=dtype), config())
     assert steering.allclose(outside.run())
     outside.load_state(state)
-    outside.step_number = 3
+    outside.steps.count = 3
     outside.step()
     with torch.inference_mode():
         trainer.load_state(outside.state())

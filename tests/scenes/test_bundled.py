@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from lineas.evaluation.images.clip_score import ClipScore
 from lineas.scenes import render
-from lineas.scenes.bundled import PIPELINE, WEIGHTS, accuracies, load_clip, load_pipeline
+from lineas.scenes.bundled import CLIP, PIPELINE, WEIGHTS, accuracies, load_pipeline
 from lineas.scenes.detector import Detector
 from lineas.scenes.grammar import parse, prompt, random_scene
 from lineas.scenes.nuisance import COUNT
@@ -88,7 +89,7 @@ def test_the_open_clip_model_tells_prompts_apart():
     from PIL import Image
 
     images = [Image.fromarray(render(scene, rng.random(COUNT))) for scene in scenes]
-    clip = load_clip()
+    clip = ClipScore.load(CLIP)
     similarity = clip.encode_images(images) @ clip.encode_texts([prompt(scene) for scene in scenes]).T
     assert (similarity.argmax(1) == torch.arange(16)).float().mean() > 0.6
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lineas.fitting.problem import Group, Problem
-from lineas.methods.lineas.parameters import AffineParameters
+from lineas.maps.parameters import Parameters
 from lineas.steering.site import Site
 
 WIDTH, TOKENS = 6, 5
@@ -98,7 +98,7 @@ class ToyProblem(Problem):
         return self.real[group][list(indices)]
 
 
-def gradients_of(parameters: dict[Site, AffineParameters]) -> list[Tensor]:
+def gradients_of(parameters: dict[Site, Parameters]) -> list[Tensor]:
     return [gradient.clone() for each in parameters.values() for gradient in each.gradients()]
 
 

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from lineas.cli import files, models
 from lineas.cli.commands.demo_figures import draw_figures, table
-from lineas.cli.commands.train import build_trainer, cost_change, labelled
+from lineas.cli.commands.train import build_problem, cost_change, labelled
 from lineas.cli.console import bar, say
-from lineas.cli.fitting import Budget, Outcome, load_optimisers, train
+from lineas.cli.fitting import Outcome, fit, load_optimisers
 from lineas.cli.method_options import add_train_options, train_config
 from lineas.cli.prompt_sets import scene_concept
 from lineas.cli.runs import Run
 from lineas.errors import ConfigError, MissingExtraError, require
+from lineas.methods.registry import method_named
 
 if TYPE_CHECKING:
     from lineas.evaluation.images.concept_report import ConceptReport
@@ -83,7 +84,7 @@ def run(args: argparse.Namespace) -> None:
     report = _measured(model.obj, outcome.steering, concept, sets)
     facts["seconds_to_measure"] = round(time.perf_counter() - start, 1)
     say(table(concept, report, len(sets.held_out_with), len(sets.held_out_without)))
-    figures = draw_figures(folder, model.obj, outcome.steering, sets, outcome.costs, report)
+    figures = draw_figures(folder, model.obj, outcome.steering, sets, outcome.figures, report)
     record = files.write_json(_record(concept, facts, report), folder / "report.json")
     say("files: " + "\n       ".join(str(path) for path in (asked.output, *figures, record)))
 
@@ -91,17 +92,17 @@ def run(args: argparse.Namespace) -> None:
 def _trained(model: models.Model, asked: Run, seconds: float) -> tuple[Outcome, dict[str, Any]]:
     """Train, save and say how it went; the facts are for the record."""
     load_optimisers()
-    budget = Budget(seconds)
-    trainer = build_trainer(model, asked)
-    outcome = train(trainer, budget)
-    facts = {"steps": trainer.step_number, "seconds": round(budget.elapsed, 1), "stopped": outcome.stopped}
+    method = method_named("lineas")
+    config = method.config(**asked.config)
+    outcome = fit(method, build_problem(model, asked, asked.config["seed"]), config, seconds)
+    facts = {"steps": outcome.steps, "seconds": round(outcome.seconds, 1), "stopped": outcome.stopped}
     outcome.steering = labelled(outcome.steering, asked.label)
     files.save_or_rescue(outcome.steering, Path(asked.output))
     made = outcome.steering.provenance.settings
     sites = len(outcome.steering.maps)
     say(f"{facts['steps']} steps in {facts['seconds']:.0f} s at {sites} sites, {cost_change(made)}")
-    if trainer.step_number < min(ENOUGH, asked.config["steps"]):
-        say(_too_short(trainer.step_number, seconds))
+    if outcome.steps < min(ENOUGH, asked.config["steps"]):
+        say(_too_short(outcome.steps, seconds))
     costs = {name: made[name] for name in ("cost_at_start", "cost")}
     return outcome, facts | costs | {"sites": sites, "settings": dict(made)}
 
@@ -116,13 +117,14 @@ def _too_short(steps: int, seconds: float) -> str:
 
 def _measured(pipe: Any, steering: Steering, concept: tuple[str, str], sets: ConceptSets) -> ConceptReport:
     from lineas.adapters.images.drawing import Drawer
+    from lineas.evaluation.images.clip_score import ClipScore
     from lineas.evaluation.images.concept_report import concept_report
-    from lineas.scenes.bundled import load_clip
+    from lineas.scenes.bundled import CLIP
     from lineas.scenes.detector import Detector
     from lineas.scenes.grammar import parse
 
     try:
-        clip = load_clip()
+        clip = ClipScore.load(CLIP)
     except MissingExtraError:
         clip = None
     inside, cross, detector = sets.held_out_with, sets.held_out_without, Detector.load()

@@ -154,10 +154,11 @@ def _image_measures(args: argparse.Namespace, prompts: list[str]) -> dict[str, A
     features = ImageFeatures.load(args.features, device=device) if args.features else None
     if args.model != models.BUNDLED:
         return image_measures(prompts, clip, features or clip, args.concept)
-    from lineas.scenes.bundled import load_clip
+    from lineas.evaluation.images.clip_score import ClipScore
+    from lineas.scenes.bundled import CLIP
     from lineas.scenes.detector import Detector
 
-    clip = clip or load_clip()
+    clip = clip or ClipScore.load(CLIP)
     measures = image_measures(prompts, clip, features or clip, args.concept)
     if args.concept:
         from lineas.cli.prompt_sets import scene_concept

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from lineas.cli import files, models
 from lineas.cli.console import complain, say
-from lineas.cli.fitting import Budget, Outcome, load_optimisers, train
+from lineas.cli.fitting import Outcome, fit, load_optimisers
 from lineas.cli.method_options import (
     add_method_options,
     add_train_options,
@@ -25,12 +25,11 @@ from lineas.cli.method_options import (
 from lineas.cli.prompt_sets import add_prompt_options, prompt_sets
 from lineas.cli.runs import SUFFIX, Run, load_run, save_run
 from lineas.errors import ConfigError, NonFiniteError
-from lineas.methods.lineas.config import TrainConfig
 from lineas.methods.registry import method_named
 
 if TYPE_CHECKING:
     from lineas.fitting.problem import Problem
-    from lineas.methods.lineas.trainer import Trainer
+    from lineas.methods.registry import Method
     from lineas.steering.steering import Steering
 
 
@@ -60,42 +59,39 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     if args.seconds is not None and not args.seconds > 0:
         raise ConfigError(f"--seconds is {args.seconds:g}, expected more than 0.")
-    if args.method is not None and method_named(args.method).name != "lineas":
-        run_method(args)
-        return
-    asked, state = _resumed(args) if args.resume else (_asked(args), None)
+    method = method_named(args.method or "lineas")
+    if args.resume and not method.resumes:
+        raise ConfigError("--resume goes on with LinEAS, the one method that has checkpoints.")
+    asked, state = _resumed(args) if args.resume else (_asked(args, method), None)
     # A resumed run may replace the file that its own first part wrote.
     output = files.new_file(asked.output, args.force or (args.resume is not None and args.output is None))
     asked = replace(asked, output=str(output))
+    if asked.preserve and not method.preserves:
+        complain(f"note: the method {method.name} does not use the preserve prompts.")
     say(f"loading {asked.model} …")
     model = models.load(asked.model, asked.task, asked.recipe, asked.dtype, asked.device)
     load_optimisers()
-    budget = Budget(args.seconds)
-    say(f"reading {len(asked.source)} source and {len(asked.target)} target prompts …")
-    trainer = build_trainer(model, asked)
-    if state is not None:
-        trainer.load_state(state)
+    say(f"{method.name} from {len(asked.source)} source and {len(asked.target)} target prompts …")
+    # A function given as an option has no name that a file could hold: methods without checkpoints keep it.
+    config = method.config(**asked.config) if method.resumes else method_config(args)
+    problem = build_problem(model, asked, getattr(config, "seed", 0))
     checkpoint = output.with_suffix(SUFFIX)
     try:
-        outcome = train(trainer, budget, lambda: save_run(asked, trainer, checkpoint))
+        outcome = fit(
+            method, problem, config, args.seconds, state, lambda state: save_run(asked, state, checkpoint)
+        )
     except NonFiniteError as error:
         _keep_last_good(error, output, asked.label)
         raise
     files.save_or_rescue(labelled(outcome.steering, asked.label), output)
-    _report(outcome, trainer, asked)
-    if outcome.stopped:
-        save_run(asked, trainer, checkpoint)
+    _report(outcome, asked)
+    if outcome.stopped and outcome.state is not None:
+        save_run(asked, outcome.state(), checkpoint)
         say(f"stopped by {outcome.stopped}; go on with: lineas train --resume {checkpoint}")
+    elif outcome.stopped:
+        say(f"stopped by {outcome.stopped}, with what there was")
     elif outcome.checkpointed or (args.resume and checkpoint.resolve() == Path(args.resume).resolve()):
         checkpoint.unlink(missing_ok=True)
-
-
-def build_trainer(model: models.Model, asked: Run) -> Trainer:
-    """A trainer for a run; the target activations are captured here."""
-    from lineas.methods.lineas.trainer import Trainer
-
-    config = TrainConfig(**asked.config)
-    return Trainer(build_problem(model, asked, config.seed), config)
 
 
 def build_problem(model: models.Model, asked: Run, seed: int) -> Problem:
@@ -115,35 +111,6 @@ def build_problem(model: models.Model, asked: Run, seed: int) -> Problem:
     )
 
 
-def run_method(args: argparse.Namespace) -> None:
-    """Fit by another method than LinEAS: no checkpoints, and Ctrl-C or the time keep what there is."""
-    from lineas.cli.fitting import fit_method
-
-    if args.resume:
-        raise ConfigError("--resume goes on with LinEAS, the one method that has checkpoints.")
-    method, config = method_named(args.method), method_config(args)
-    seed = getattr(config, "seed", 0)
-    asked = asked_for(args, seed, {})
-    output = files.new_file(asked.output, args.force)
-    if args.preserve and not method.preserves:
-        complain(f"note: the method {method.name} does not use the preserve prompts.")
-    say(f"loading {asked.model} …")
-    model = models.load(asked.model, asked.task, asked.recipe, asked.dtype, asked.device)
-    say(f"{method.name} from {len(asked.source)} source and {len(asked.target)} target prompts …")
-    problem = build_problem(model, asked, seed)
-    try:
-        outcome = fit_method(method, problem, config, Budget(args.seconds))
-    except NonFiniteError as error:
-        _keep_last_good(error, output, asked.label)
-        raise
-    files.save_or_rescue(labelled(outcome.steering, asked.label), output)
-    if outcome.stopped:
-        say(f"stopped by {outcome.stopped}, with what there was")
-    steered = 1 - outcome.steering.sparsity
-    say(f"{len(outcome.steering.maps)} sites, {steered:.1%} of their units steered")
-    say(f"steering: {output}")
-
-
 def labelled(steering: Steering, label: str) -> Steering:
     """The steering with a note of what it is for."""
     return replace(steering, provenance=steering.provenance.noted(label)) if label else steering
@@ -154,9 +121,9 @@ def cost_change(settings: Mapping[str, Any]) -> str:
     return f"cost {settings['cost_at_start']:.4g} -> {settings['cost']:.4g}"
 
 
-def _asked(args: argparse.Namespace) -> Run:
-    config = train_config(args)
-    return asked_for(args, config.seed, asdict(config))
+def _asked(args: argparse.Namespace, method: Method) -> Run:
+    config = train_config(args) if method.resumes else method_config(args)
+    return asked_for(args, getattr(config, "seed", 0), asdict(config) if method.resumes else {})
 
 
 def asked_for(args: argparse.Namespace, seed: int, config: dict[str, Any]) -> Run:
@@ -214,8 +181,9 @@ def _keep_last_good(error: NonFiniteError, output: Path, label: str) -> None:
         say(f"the last good steering is in {rest}")
 
 
-def _report(outcome: Outcome, trainer: Trainer, asked: Run) -> None:
+def _report(outcome: Outcome, asked: Run) -> None:
     steering, made = outcome.steering, outcome.steering.provenance.settings
-    say(f"{trainer.step_number} steps in {trainer.seconds:.0f} s, {cost_change(made)}")
+    if "cost_at_start" in made:
+        say(f"{outcome.steps} steps in {outcome.seconds:.0f} s, {cost_change(made)}")
     say(f"{len(steering.maps)} sites, {1 - steering.sparsity:.1%} of their units steered")
     say(f"steering: {asked.output}")

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lineas.fitting.problem import Problem
-from lineas.fitting.progress import AnyCallback
+from lineas.fitting.progress import Callback
 from lineas.maps.affine import AffineMap
 from lineas.methods.closed_form.estimator import ClosedForm, ClosedFormOptions, rows_option
 from lineas.steering.steering import Steering
@@ -21,12 +21,17 @@ class AurAConfig(ClosedFormOptions):
     rows: str = rows_option("max")
 
 
-def fit(problem: Problem, config: AurAConfig | None = None, progress: AnyCallback | None = None) -> Steering:
+def fit(
+    problem: Problem,
+    config: AurAConfig | None = None,
+    progress: Callback | None = None,
+    seconds: float | None = None,
+) -> Steering:
     """Units that respond to the source prompts are damped, at all sites from the untouched model.
 
     It can only take a concept away: the source prompts are those that have it.
     """
-    return ClosedForm("aura", damping, problem, config or AurAConfig(), progress).at_once()
+    return ClosedForm("aura", damping, problem, config or AurAConfig(), progress, seconds).at_once()
 
 
 def damping(source: list[Tensor], target: list[Tensor]) -> AffineMap:

@@ -13,8 +13,7 @@ from lineas.errors import ConfigError, NonFiniteError
 from lineas.fitting.micro_batches import MicroBatches, joined
 from lineas.fitting.options import Options, option
 from lineas.fitting.problem import Group, Problem, Rows
-from lineas.fitting.progress import AnyCallback, Steps, fitting_mode
-from lineas.fitting.text_problem import TextProblem
+from lineas.fitting.progress import Callback, Steps, fitting_mode
 from lineas.maps.affine import AffineMap
 from lineas.maps.banded import BandedMap
 from lineas.maps.base import Map
@@ -53,7 +52,7 @@ class ClosedFormOptions(Options):
 
     def pooling(self, problem: Problem) -> Pooling:
         """The pooling that `rows` names, for this kind of problem."""
-        automatic = "last" if isinstance(problem, TextProblem) else "mean"
+        automatic = "last" if problem.is_text else "mean"
         return parse_pooling(automatic if self.rows == "auto" else self.rows, self.seed)
 
 
@@ -103,11 +102,12 @@ def fit_sequential(
     estimate: Callable[[list[Tensor], list[Tensor]], AffineMap],
     problem: Problem,
     config: SequentialOptions,
-    progress: AnyCallback | None,
+    progress: Callback | None,
+    seconds: float | None,
 ) -> Steering:
     """One fit of an affine estimate, in the order and on the support that the options ask for."""
     chosen: Estimate = observed(estimate) if config.support == "observed" else estimate
-    run = ClosedForm(method, chosen, problem, config, progress)
+    run = ClosedForm(method, chosen, problem, config, progress, seconds)
     return run.at_once() if config.order == "at_once" else run.sequential(config.target_rows)
 
 
@@ -124,16 +124,17 @@ class ClosedForm:
         estimate: Estimate,
         problem: Problem,
         config: ClosedFormOptions,
-        progress: AnyCallback | None = None,
+        progress: Callback | None = None,
+        seconds: float | None = None,
     ) -> None:
         self.method, self.problem, self.config, self._estimate = method, problem, config, estimate
         self.maps: dict[Site, Map] = {}
         self._telling = False
         self._pooling = config.pooling(problem)
         self._batches = MicroBatches(problem, config.micro_batch)
+        self._steps = Steps(len(problem.sites), progress, self.steering, seconds, cut=False)
         with fitting_mode(problem, gradients=False):
             problem.order_sites()
-        self._steps = Steps(len(problem.sites), progress, self.steering)
 
     def at_once(self) -> Steering:
         """Every site from the rows of the untouched model: one pass over each group."""
@@ -205,7 +206,8 @@ class ClosedForm:
         self.maps[site] = map
         self._telling = True
         try:
-            return self._steps.done()
+            self._steps.done()
+            return self._steps.stopped
         finally:
             self._telling = False
 

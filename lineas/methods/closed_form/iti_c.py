@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lineas.fitting.options import option
 from lineas.fitting.problem import Problem
-from lineas.fitting.progress import AnyCallback
+from lineas.fitting.progress import Callback
 from lineas.maps.affine import AffineMap
 from lineas.maths.logistic import logistic_regression
 from lineas.methods.closed_form.estimator import ClosedForm, ClosedFormOptions, rows_option
@@ -29,7 +29,12 @@ class ITIConfig(ClosedFormOptions):
     )
 
 
-def fit(problem: Problem, config: ITIConfig | None = None, progress: AnyCallback | None = None) -> Steering:
+def fit(
+    problem: Problem,
+    config: ITIConfig | None = None,
+    progress: Callback | None = None,
+    seconds: float | None = None,
+) -> Steering:
     """A shift of one standard deviation along each site's classifier, at all sites from the untouched model.
 
     The strength is what the paper calls α: several standard deviations are usual.
@@ -39,7 +44,7 @@ def fit(problem: Problem, config: ITIConfig | None = None, progress: AnyCallback
     def estimate(source: list[Tensor], target: list[Tensor]) -> AffineMap:
         return classifier_shift(torch.cat(source), torch.cat(target), config.evidence)
 
-    return ClosedForm("iti-c", estimate, problem, config, progress).at_once()
+    return ClosedForm("iti-c", estimate, problem, config, progress, seconds).at_once()
 
 
 def classifier_shift(source: Tensor, target: Tensor, evidence: float = 1.0) -> AffineMap:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lineas.fitting.problem import Problem
-from lineas.fitting.progress import AnyCallback
+from lineas.fitting.progress import Callback
 from lineas.maps.affine import AffineMap
 from lineas.maths.transport import coupling
 from lineas.methods.closed_form.estimator import SequentialOptions, fit_sequential
@@ -21,10 +21,13 @@ class LinActConfig(SequentialOptions):
 
 
 def fit(
-    problem: Problem, config: LinActConfig | None = None, progress: AnyCallback | None = None
+    problem: Problem,
+    config: LinActConfig | None = None,
+    progress: Callback | None = None,
+    seconds: float | None = None,
 ) -> Steering:
     """Scale and shift at every site from sorted target rows regressed on sorted source rows."""
-    return fit_sequential("lin-act", least_squares, problem, config or LinActConfig(), progress)
+    return fit_sequential("lin-act", least_squares, problem, config or LinActConfig(), progress, seconds)
 
 
 def least_squares(source: list[Tensor], target: list[Tensor]) -> AffineMap:

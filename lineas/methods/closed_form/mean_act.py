@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lineas.fitting.problem import Problem
-from lineas.fitting.progress import AnyCallback
+from lineas.fitting.progress import Callback
 from lineas.maps.affine import AffineMap
 from lineas.methods.closed_form.estimator import SequentialOptions, fit_sequential
 from lineas.steering.steering import Steering
@@ -20,10 +20,13 @@ class MeanActConfig(SequentialOptions):
 
 
 def fit(
-    problem: Problem, config: MeanActConfig | None = None, progress: AnyCallback | None = None
+    problem: Problem,
+    config: MeanActConfig | None = None,
+    progress: Callback | None = None,
+    seconds: float | None = None,
 ) -> Steering:
     """The difference of means as a shift at every site."""
-    return fit_sequential("mean-act", mean_difference, problem, config or MeanActConfig(), progress)
+    return fit_sequential("mean-act", mean_difference, problem, config or MeanActConfig(), progress, seconds)
 
 
 def mean_difference(source: list[Tensor], target: list[Tensor]) -> AffineMap:

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from lineas.fitting.micro_batches import MicroBatches, joined
 from lineas.fitting.problem import Group, Rows
+from lineas.maps.parameters import Parameters
 from lineas.maths.pooling import Pooling
 from lineas.methods.lineas.objective import Objective, Report
-from lineas.methods.lineas.parameters import AffineParameters
 from lineas.steering.site import Site
 
 HALF_PRECISION_SCALE = 2.0**12
@@ -33,7 +33,7 @@ class FullGradient:
     def __init__(
         self,
         objective: Objective,
-        parameters: Mapping[Site, AffineParameters],
+        parameters: Mapping[Site, Parameters],
         batches: MicroBatches,
         pooling: Mapping[Group, Pooling],
     ) -> None:

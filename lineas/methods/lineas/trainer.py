@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -15,20 +14,18 @@ from torch import Tensor
 from lineas.errors import MismatchError, NonFiniteError
 from lineas.fitting.micro_batches import MicroBatches
 from lineas.fitting.problem import Group, Problem
-from lineas.fitting.progress import Callback, Progress
-from lineas.fitting.text_problem import TextProblem
+from lineas.fitting.progress import Callback, Progress, Steps, fitting_mode
 from lineas.maps.base import Map, map_from_tensors
+from lineas.maps.parameters import Parameters
 from lineas.maths.penalties import SparseGroupLasso
 from lineas.maths.pooling import Pooling, parse_pooling
 from lineas.maths.proximal import ProximalOptimizer, cosine_learning_rate
 from lineas.methods.lineas.config import TrainConfig
 from lineas.methods.lineas.gradients import FullGradient
 from lineas.methods.lineas.objective import Objective, Report
-from lineas.methods.lineas.parameters import PARAMETERS, AffineParameters, starting_statistics
+from lineas.methods.lineas.starting import starting_parameters
 from lineas.steering.site import Site, match_names
 from lineas.steering.steering import Steering
-
-__all__ = ["Callback", "Evaluated", "Progress", "Trainer"]
 
 PLATEAU = 20
 """Steps that `tolerance` looks back."""
@@ -48,15 +45,22 @@ class Evaluated:
 class Trainer:
     """One training run that can be stepped, stopped, saved and resumed.
 
+    seconds: time for it all; see `Steps`.
+
     The model is left alone: its weights, their `requires_grad` and its modules' modes are as before between
     calls. Steps also work inside `torch.inference_mode`, given that the model was not loaded in it.
     Raises `NonFiniteError`, with the best steering so far, when a cost or a map stops being finite, and
     `LineasError` when a single prompt does not fit into memory.
     """
 
-    def __init__(self, problem: Problem, config: TrainConfig | None = None) -> None:
+    def __init__(
+        self,
+        problem: Problem,
+        config: TrainConfig | None = None,
+        seconds: float | None = None,
+    ) -> None:
         self.problem, self.config = problem, config or TrainConfig.preset("fast")
-        self.step_number, self.seconds = 0, 0.0
+        self.steps = Steps(self.config.steps, None, self.steering, seconds, self.state)
         self.history: list[float] = []
         pooling: dict[Group, Pooling] = {
             "source": parse_pooling(self.config.rows, self.config.seed),
@@ -71,14 +75,10 @@ class Trainer:
             self.objective = Objective(self.config, source, target, preserve)
             if (site := self.objective.start.bad_site) is not None:
                 raise self._not_finite("What the untouched model gives", site, step=0)
-            statistics = starting_statistics(self.batches, self.config, self.objective)
             steered = match_names(self.config.steer.split(","), [str(site) for site in problem.sites])
-            parameters = {
-                site: PARAMETERS[self.config.map](statistics[site])
-                for site in problem.sites
-                if str(site) in steered
-            }
-        self.parameters: dict[Site, AffineParameters] = parameters
+            sites = [site for site in problem.sites if str(site) in steered]
+            parameters = starting_parameters(sites, self.batches, self.config, self.objective)
+        self.parameters: dict[Site, Parameters] = parameters
         self.gradient = FullGradient(self.objective, parameters, self.batches, pooling)
         self.optimizer = _optimizer(self.config, list(parameters.values()))
         self._best = Evaluated(0, self.objective.start, self._maps())
@@ -86,12 +86,11 @@ class Trainer:
 
     def run(self, progress: Callback | None = None) -> Steering:
         """Step until the last step, a plateau, or a callback that returns True; the `result` is returned."""
+        self.steps.progress = progress
         with self._ready():
-            while self.step_number < self.config.steps:
-                report = self._step()
-                with torch.no_grad():
-                    stop = progress is not None and progress(report) is True
-                if stop or self._on_plateau():
+            while self.steps.left:
+                self._step()
+                if self._on_plateau():
                     break
         return self.result()
 
@@ -100,6 +99,16 @@ class Trainer:
         with self._ready():
             return self._step()
 
+    @property
+    def step_number(self) -> int:
+        """Steps made so far."""
+        return self.steps.count
+
+    @property
+    def seconds(self) -> float:
+        """Since the fit began, with what it took before it was resumed."""
+        return self.steps.seconds
+
     def evaluate(self) -> Report:
         """The figures of the newest maps, by a forward pass; `Progress` has those of the maps before."""
         with self._ready():
@@ -107,7 +116,7 @@ class Trainer:
 
     def steering(self) -> Steering:
         """The newest steering, detached and on the CPU in float32."""
-        return self._steering(Evaluated(self.step_number, self.objective.last, self._maps()))
+        return self._steering(Evaluated(self.steps.count, self.objective.last, self._maps()))
 
     def result(self) -> Steering:
         """The newest steering, or the best so far where the newest cost is above that of the untouched model.
@@ -119,7 +128,7 @@ class Trainer:
             return self.steering()
         kept = f"those of step {self._best.steps}" if self._best.steps else "maps that change nothing"
         warnings.warn(
-            f"After {self.step_number} steps the cost was above that of the untouched model, so {kept} are "
+            f"After {self.steps.count} steps the cost was above that of the untouched model, so {kept} are "
             f"returned. Lower the learning rate (it is {self.config.learning_rate:g}), or give more prompts.",
             stacklevel=3,
         )
@@ -130,8 +139,8 @@ class Trainer:
         """Everything that `load_state` needs to go on exactly here: plain values and copies of tensors."""
         return {
             "fit": self._identity(),
-            "step": self.step_number,
-            "seconds": self.seconds,
+            "step": self.steps.count,
+            "seconds": self.steps.seconds,
             "history": list(self.history),
             "micro_batch": self.batches.size,
             "scale": self.gradient.scale,
@@ -164,7 +173,7 @@ class Trainer:
         self._best_parameters = [p.clone() for p in state["best_parameters"]]
         self._rate_scale = state["rate_scale"]
         self.optimizer.load_state_dict(state["optimizer"])
-        self.step_number, self.seconds = state["step"], state["seconds"]
+        self.steps.count, self.steps.earlier = state["step"], state["seconds"]
         self.history, best = list(state["history"]), state["best"]
         self.batches.size, self.gradient.scale = state["micro_batch"], state["scale"]
         self.objective.last = self._report(state["report"])
@@ -173,14 +182,13 @@ class Trainer:
         self._best = Evaluated(best["steps"], self._report(best["report"]), maps_by_site)
 
     def _step(self) -> Progress:
-        began = time.perf_counter()
         if trouble := self.gradient():
             raise self._not_finite(*trouble)
         last = self.objective.last
         if last.objective < self._best.report.objective:
-            self._best = Evaluated(self.step_number, last, self._maps())
+            self._best = Evaluated(self.steps.count, last, self._maps())
             self._best_parameters = self._copies()
-        rate = cosine_learning_rate(self.step_number, self.config.steps, self.config.learning_rate)
+        rate = cosine_learning_rate(self.steps.count, self.steps.total, self.config.learning_rate)
         rate *= self._rate_scale
         if self.config.backtrack and last.objective > JUMP * self._best.report.objective:
             self._go_back()
@@ -192,28 +200,20 @@ class Trainer:
         if (site := self._bad_map()) is not None:
             self.objective.last = replace(last, bad_site=site)
             raise self._not_finite("A map", site)
-        self.step_number += 1
         self.history.append(last.objective)
-        self.seconds += time.perf_counter() - began
-        return Progress(
-            step=self.step_number,
-            steps=self.config.steps,
+        return self.steps.done(
             cost=last.cost,
             objective=last.objective,
             preserve=last.preserve,
             learning_rate=rate,
             sparsity=self._sparsity(),
-            seconds=self.seconds,
-            trainer=self,
             site_costs=last.site_costs,
         )
 
     @contextmanager
     def _ready(self) -> Iterator[None]:
         with ExitStack() as stack:
-            stack.enter_context(torch.inference_mode(False))
-            stack.enter_context(torch.enable_grad())
-            stack.enter_context(self.problem.frozen())
+            stack.enter_context(fitting_mode(self.problem, gradients=True))
             if self.config.checkpointing:
                 stack.enter_context(self.problem.checkpointing())
             yield
@@ -230,7 +230,7 @@ class Trainer:
         settings = {
             **self.config.settings(),
             "steps_done": evaluated.steps,
-            "seconds": round(self.seconds, 1),
+            "seconds": round(self.steps.seconds, 1),
         }
         settings |= {"cost": report.cost, "cost_at_start": self.objective.start.cost}
         settings |= {f"{group}_prompts": size for group, size in self.problem.sizes.items()}
@@ -261,8 +261,9 @@ class Trainer:
         self._rate_scale /= 2
 
     def _sparsity(self) -> float:
-        untouched = [(each.deviation == 0) & (each.shift == 0) for each in self.parameters.values()]
-        return sum(int(units.sum()) for units in untouched) / sum(units.numel() for units in untouched)
+        with torch.no_grad():
+            moved = [each.map().support for each in self.parameters.values()]
+        return 1 - sum(int(units.sum()) for units in moved) / sum(units.numel() for units in moved)
 
     def _bad_map(self) -> Site | None:
         each = self.parameters.items()
@@ -285,15 +286,15 @@ class Trainer:
             message = f"{what} is not finite, first at {site}. Load the model in bfloat16 or float32."
             return NonFiniteError(message, step=0, site=str(site))
         return NonFiniteError(
-            f"{what} is not finite at step {self.step_number + 1}, first at {site}. Lower the learning rate "
+            f"{what} is not finite at step {self.steps.count + 1}, first at {site}. Lower the learning rate "
             f"(it is {self.config.learning_rate:g}), or turn standardise on; the best steering is kept.",
-            step=self.step_number + 1,
+            step=self.steps.count + 1,
             site=str(site),
             steering=self._steering(self._best) if self._best.steps else None,
         )
 
 
-def _optimizer(config: TrainConfig, parameters: list[AffineParameters]) -> ProximalOptimizer:
+def _optimizer(config: TrainConfig, parameters: list[Parameters]) -> ProximalOptimizer:
     penalised = [p for each in parameters for p in each.penalised()]
     free = [p for each in parameters for p in each.free()]
     base = torch.optim.Adam if config.optimizer == "adam" else torch.optim.SGD
@@ -310,10 +311,22 @@ def _plain(report: Report) -> dict[str, Any]:
 
 def _preserve_rows(problem: Problem, config: TrainConfig) -> str:
     """What "auto" stands for: each token of a text decides what comes next, and a mean hides most of them."""
-    automatic = "tokens:16" if isinstance(problem, TextProblem) else config.rows
+    automatic = "tokens:16" if problem.is_text else config.rows
     return automatic if config.preserve_rows == "auto" else config.preserve_rows
 
 
-def fit(problem: Problem, config: TrainConfig | None = None, progress: Callback | None = None) -> Steering:
-    """The steering that moves source rows onto target rows at every site at once; see `Trainer`."""
-    return Trainer(problem, config).run(progress)
+def fit(
+    problem: Problem,
+    config: TrainConfig | None = None,
+    progress: Callback | None = None,
+    seconds: float | None = None,
+    state: Mapping[str, Any] | None = None,
+) -> Steering:
+    """The steering that moves source rows onto target rows at every site at once; see `Trainer`.
+
+    state: of an earlier fit of the same, to go on from; see `Trainer.load_state`.
+    """
+    trainer = Trainer(problem, config, seconds)
+    if state is not None:
+        trainer.load_state(state)
+    return trainer.run(progress)

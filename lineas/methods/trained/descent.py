@@ -29,12 +29,13 @@ def descend(
     learning_rate: float,
     told: Steps,
 ) -> None:
-    """Up to `steps` steps of Adam, its rate falling along a cosine, until `told` asks to stop.
+    """Up to `steps` steps of Adam, its rate falling along a cosine, fewer where `told` has time for fewer.
 
     Raises `NonFiniteError`, with what was learned until then, when the objective or a gradient is not finite.
     """
     optimizer = torch.optim.Adam(parameters, lr=learning_rate)
-    for step in range(steps):
+    step, end = 0, told.count + steps
+    while told.left and told.count < end:
         value = torch.tensor(gradient(transform, parameters, step))
         gradients = [p.grad for p in parameters if p.grad is not None]
         if not all(bool(tensor.isfinite().all()) for tensor in (value, *gradients)):
@@ -46,10 +47,10 @@ def descend(
                 steering=told.newest() if step else None,
             )
         for group in optimizer.param_groups:
-            group["lr"] = cosine_learning_rate(step, steps, learning_rate)
+            group["lr"] = cosine_learning_rate(step, step + min(end, told.total) - told.count, learning_rate)
         optimizer.step()
-        if told.done(value.item()):
-            return
+        told.done(objective=value.item())
+        step += 1
 
 
 class TargetLikelihood:

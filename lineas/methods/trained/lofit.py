@@ -13,7 +13,7 @@ from lineas.errors import ConfigError
 from lineas.fitting.micro_batches import MicroBatches
 from lineas.fitting.options import Options, option
 from lineas.fitting.problem import Problem
-from lineas.fitting.progress import AnyCallback, Steps, fitting_mode
+from lineas.fitting.progress import Callback, Steps, fitting_mode
 from lineas.fitting.text_problem import TextProblem, texts_of
 from lineas.maps.affine import AffineMap
 from lineas.maths.transport import spread
@@ -62,14 +62,19 @@ class LoFiTConfig(Options):
             raise ConfigError(f"kept is {self.kept}, expected a share from 0 to 1.")
 
 
-def fit(problem: Problem, config: LoFiTConfig | None = None, progress: AnyCallback | None = None) -> Steering:
+def fit(
+    problem: Problem,
+    config: LoFiTConfig | None = None,
+    progress: Callback | None = None,
+    seconds: float | None = None,
+) -> Steering:
     """Scales choose the units, offsets at those units are learned and kept; the scales are not.
 
     Source: arXiv 2406.01563, section 3, at units of any site instead of attention heads. A step is a pass
     over the target texts, or a round of continuations. Stopped while the units are being chosen, there are
     no offsets yet and the maps change nothing; stopped later, the newest offsets are the steering.
     """
-    run = _LoFiT(texts_of(problem, "lofit"), config or LoFiTConfig(), progress)
+    run = _LoFiT(texts_of(problem, "lofit"), config or LoFiTConfig(), progress, seconds)
     with fitting_mode(problem, gradients=True):
         run.choose_units()
         if not run.told.stopped:
@@ -80,9 +85,15 @@ def fit(problem: Problem, config: LoFiTConfig | None = None, progress: AnyCallba
 class _LoFiT:
     """The two phases of one fit. Offsets are held in units of each unit's spread."""
 
-    def __init__(self, problem: TextProblem, config: LoFiTConfig, progress: AnyCallback | None) -> None:
+    def __init__(
+        self,
+        problem: TextProblem,
+        config: LoFiTConfig,
+        progress: Callback | None,
+        seconds: float | None,
+    ) -> None:
         self.problem, self.config = problem, config
-        self.told = Steps(config.selection_steps + config.steps, progress, self.steering)
+        self.told = Steps(config.selection_steps + config.steps, progress, self.steering, seconds)
         batches = MicroBatches(problem, config.micro_batch)
         with fitting_mode(problem, gradients=False):
             problem.order_sites()

@@ -11,7 +11,7 @@ from lineas.errors import ConfigError
 from lineas.fitting.micro_batches import MicroBatches
 from lineas.fitting.options import Options, option
 from lineas.fitting.problem import Problem
-from lineas.fitting.progress import AnyCallback, Steps, fitting_mode
+from lineas.fitting.progress import Callback, Steps, fitting_mode
 from lineas.fitting.text_problem import texts_of
 from lineas.maps.base import Map
 from lineas.maps.low_rank import LowRankMap
@@ -38,7 +38,12 @@ class ReFTConfig(Options):
     seed: int = option(0, "Seed of the subspaces at the start.", minimum=0)
 
 
-def fit(problem: Problem, config: ReFTConfig | None = None, progress: AnyCallback | None = None) -> Steering:
+def fit(
+    problem: Problem,
+    config: ReFTConfig | None = None,
+    progress: Callback | None = None,
+    seconds: float | None = None,
+) -> Steering:
     """An edit of a learned subspace at every site that makes the target texts likely.
 
     Source prompts are not used. A step is a pass over the target texts; stopped early, the newest maps are
@@ -63,7 +68,7 @@ def fit(problem: Problem, config: ReFTConfig | None = None, progress: AnyCallbac
             settings = config.settings() | {"steps_done": told.count, "seconds": round(told.seconds, 1)}
             return Steering(kept, texts.provenance("reft", **settings))
 
-        told = Steps(config.steps, progress, steering)
+        told = Steps(config.steps, progress, steering, seconds)
         everything = [tensor for each in parameters.values() for tensor in each.all()]
         objective = TargetLikelihood(texts, batches)
         descend(objective, transform, everything, config.steps, config.learning_rate, told)

@@ -11,7 +11,7 @@ from toys.language import PRESERVE, SOURCE, TARGET, WORDS, model, tokenizer
 from lineas.adapters.language.problem import LanguageProblem
 from lineas.apply.hooks import steer
 from lineas.errors import ConfigError
-from lineas.fitting.progress import Advance
+from lineas.fitting.progress import Progress
 from lineas.methods.trained.lofit import LoFiTConfig, _LoFiT, fit
 
 
@@ -40,7 +40,7 @@ def test_a_scale_penalty_that_outweighs_the_loss_keeps_scales_small() -> None:
 
 
 def test_offsets_alone_remain_and_lower_the_loss() -> None:
-    told: list[Advance] = []
+    told: list[Progress] = []
     texts = problem()
     steering = fit(texts, LoFiTConfig(steps=20, selection_steps=3, learning_rate=0.1, kept=0.5), told.append)
     assert not any(map.tensors()["deviation"].any() for map in steering.maps.values())

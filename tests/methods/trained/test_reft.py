@@ -9,7 +9,7 @@ from toys.language import PRESERVE, SOURCE, TARGET, model, tokenizer
 from lineas.adapters.language.problem import LanguageProblem
 from lineas.apply.hooks import steer
 from lineas.errors import ConfigError
-from lineas.fitting.progress import Advance
+from lineas.fitting.progress import Progress
 from lineas.maps.low_rank import LowRankMap
 from lineas.methods.trained.reft import LowRankParameters, ReFTConfig, fit
 
@@ -51,7 +51,7 @@ def test_the_gradient_is_that_of_finite_differences() -> None:
 
 
 def test_it_lowers_the_loss_of_the_target_texts_as_transformers_counts_it() -> None:
-    told: list[Advance] = []
+    told: list[Progress] = []
     texts = problem()
     steering = fit(texts, ReFTConfig(steps=15, rank=2, learning_rate=0.02), told.append)
     assert [each.step for each in told] == list(range(1, 16))

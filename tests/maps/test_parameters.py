@@ -1,0 +1,77 @@
+"""Parameters: zero at the identity, whatever the family, and gradients reach them all."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from lineas.maps.affine import AffineParameters
+from lineas.maps.base import FAMILIES, trainable
+from lineas.maps.gated import GatedMap, gate_start
+from lineas.maps.parameters import Parameters, Start
+
+
+def start(d: int = 4) -> Start:
+    generator = torch.Generator().manual_seed(0)
+    spread, center = torch.rand(2, d, generator=generator, dtype=torch.float64) + 0.5
+    source, target = torch.randn(2, 5, 3, d, generator=generator, dtype=torch.float64)
+    return Start(spread, center, source + 2, target)
+
+
+def parameters_of(kind: str) -> Parameters:
+    built = FAMILIES[kind].parameters
+    assert built is not None
+    return built(start())
+
+
+@pytest.mark.parametrize("kind", trainable())
+def test_zeros_are_the_identity_and_one_zero_unit_is_untouched(kind: str) -> None:
+    parameters = parameters_of(kind)
+    assert parameters.map().kind == kind and parameters.map().is_identity
+    z = torch.randn(3, 4, dtype=torch.float64)
+    assert torch.equal(parameters.map()(z), z)
+    with torch.no_grad():
+        for each in parameters.penalised():
+            each += 0.1
+            each[2] = 0
+    assert parameters.map().support.tolist() == [True, True, False, True]
+
+
+@pytest.mark.parametrize("kind", trainable())
+def test_gradients_reach_every_parameter(kind: str) -> None:
+    parameters = parameters_of(kind)
+    with torch.no_grad():
+        for each in parameters.penalised():
+            each += 0.1
+    parameters.map()(torch.randn(3, 4, dtype=torch.float64)).square().sum().backward()
+    assert len(parameters.gradients()) == len(parameters.all())
+    assert all(gradient.abs().sum() > 0 for gradient in parameters.gradients())
+    parameters.forget_gradients()
+    assert parameters.gradients() == []
+
+
+def test_the_affine_map_is_the_formula_in_the_units_spread_around_its_center() -> None:
+    given = start()
+    parameters = AffineParameters(given)
+    with torch.no_grad():
+        parameters.deviation += torch.linspace(-1, 1, 4)
+        parameters.shift += torch.linspace(2, 3, 4)
+    z = torch.randn(3, 4, dtype=torch.float64)
+    expected = z + parameters.deviation * (z - given.center) + given.spread * parameters.shift
+    torch.testing.assert_close(parameters.map()(z), expected)
+    assert torch.equal(parameters.map()(given.center), given.center + given.spread * parameters.shift)
+
+
+def test_a_gate_starts_where_it_was_found_without_sharing_it() -> None:
+    given, parameters = start(), parameters_of("gated")
+    assert given.source is not None and given.target is not None
+    center, spread, direction, offset = gate_start(given.source, given.target)
+    map = parameters.map()
+    assert isinstance(map, GatedMap)
+    for found, expected in zip(
+        (map.center, map.spread, map.direction, map.offset), (center, spread, direction, offset), strict=True
+    ):
+        assert torch.equal(found, expected)
+    with torch.no_grad():
+        parameters.free()[0].add_(1)
+    assert torch.equal(gate_start(given.source, given.target)[2], direction)
