@@ -13,7 +13,7 @@ from typing import Any
 
 from torch.utils.hooks import RemovableHandle
 
-from lineas.apply.hooks import SteeringHook
+from lineas.apply.steering_hook import SteeringHook
 from lineas.maps.base import Map
 from lineas.steering.site import Site
 

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from lineas.apply.hooks import SteeringHook
 from lineas.apply.masks import Region, mask_region
+from lineas.apply.steering_hook import SteeringHook
 from lineas.errors import ConfigError, MismatchError
 from lineas.maps.base import Map
 from lineas.steering.site import Site

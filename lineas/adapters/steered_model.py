@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from lineas.apply.check import check_fit
-from lineas.apply.fusing import FuseHandle, fuse
-from lineas.apply.hooks import Handle, steer
+from lineas.apply.fusing import fuse
+from lineas.apply.handle import Handle
+from lineas.apply.hooks import steer
 from lineas.errors import ConfigError
 from lineas.modules.names import module_tree
 from lineas.steering.steering import Steering
@@ -33,7 +34,7 @@ class SteeredModel:
         self._active: dict[str, float] = {}
         self._enabled = True
         self._fused_at: float | None = None
-        self._applied: Handle | FuseHandle | None = None
+        self._applied: Handle | None = None
 
     def load_steering(
         self, steering: Steering | str | Path, name: str | None = None, strength: float = 1.0
@@ -209,17 +210,16 @@ class SteeredModel:
     def _change(self, active: dict[str, float]) -> None:
         same = list(active) == list(self._active)
         self._active = active
-        if same and self._enabled and isinstance(self._applied, Handle):
-            self._applied.set_strength(list(active.values()))
+        if same and self._enabled and self._applied is not None:
+            scale = 1.0 if self._fused_at is None else self._fused_at
+            self._applied.set_strength([scale * strength for strength in active.values()])
         else:
             self._apply()
 
     def _apply(self) -> None:
         """Take off what acts, and put on what should."""
-        if isinstance(self._applied, Handle):
+        if self._applied is not None:
             self._applied.remove()
-        elif self._applied is not None:
-            self._applied.unfuse()
         self._applied = None
         if not self._enabled or not self._active:
             return

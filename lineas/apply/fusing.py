@@ -7,14 +7,15 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any, cast
 
-import torch
 from torch import Tensor, nn
 
 from lineas.apply.check import check_fit
 from lineas.apply.fold_rules import deltas, obstacle, weight_offset
-from lineas.apply.folded_weights import add_fold, pristine, remove_fold
-from lineas.apply.hooks import SteeringHook, Strengths, as_list, steer, strengths_for
+from lineas.apply.folded_weights import Folding, change_folds, pristine, scale_alone
+from lineas.apply.handle import Handle, Part, Strengths, as_list, claim, strengths_for
+from lineas.apply.hooks import check_not_compiled
 from lineas.apply.next_linears import Consumers, linear_consumers
+from lineas.apply.steering_hook import SteeringHook
 from lineas.maps.affine import AffineMap
 from lineas.maps.base import Map
 from lineas.modules.names import module_tree
@@ -22,32 +23,7 @@ from lineas.steering.site import Site
 from lineas.steering.steering import Steering
 
 
-class FuseHandle:
-    """Steerings in a model until `unfuse()` or the end of the `with` block."""
-
-    def __init__(self, fused: Sequence[Site], hooked: Sequence[Site], stack: ExitStack) -> None:
-        self.fused, self.hooked, self._stack = tuple(fused), tuple(hooked), stack
-
-    def unfuse(self) -> None:
-        """Give the model its own weights back, bit for bit. Doing it again does nothing.
-
-        Handles may be unfused in any order. Weights loaded into the model while it is fused are lost.
-        """
-        self._stack.close()
-
-    def __enter__(self) -> FuseHandle:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.unfuse()
-
-
-def can_fuse(module: nn.Module, map: Map, axis: int | None = None) -> bool:
-    """Can `map` after `module` be folded into its weights? `axis` is the site's, None the module's own."""
-    return obstacle(module, map, axis) is None
-
-
-def fuse(obj: Any, steering: Steering | Sequence[Steering], strength: Strengths = 1.0) -> FuseHandle:
+def fuse(obj: Any, steering: Steering | Sequence[Steering], strength: Strengths = 1.0) -> Handle:
     """Fold steerings into the weights of a module, a pipeline or a mapping of components; hook the rest.
 
     strength: λ for all or for each; 0 is off, 1 full, others extrapolate. The result is that of `steer` up
@@ -55,33 +31,72 @@ def fuse(obj: Any, steering: Steering | Sequence[Steering], strength: Strengths 
     linear layers that follow it in a language model, which get one where they have none. What is hooked:
     gates and other maps that depend on the activation, modules without weights, shifts that no bias can
     take, weights that are tied, quantised, offloaded or in float8, and everything that must come after such
-    a map at its site. Raises like `steer`, before anything is touched.
+    a map at its site. Raises like `steer`, before anything is touched; a failure on the way is undone.
     """
     components = module_tree(obj)
     steerings = as_list(steering)
     strengths = strengths_for(strength, len(steerings))
     modules = [check_fit(components, one) for one in steerings]
-    shared = _shared_parameters(components)
-    followers = _followers(components, steerings, modules)
-    fused: list[Site] = []
-    hooked: list[Site] = []
+    foldings, hooked = _divided(components, steerings, modules)
+    for found, rest in zip(modules, hooked, strict=True):
+        check_not_compiled(components, {site: found[site] for site in rest})
+
+    def refold(strengths: Sequence[float] | None, keep: bool = False) -> None:
+        values = strengths if strengths is not None else [None] * len(steerings)
+        change_folds(
+            [
+                each.taken_out() if value is None else each.at(value)
+                for group, value in zip(foldings, values, strict=True)
+                for each in group.values()
+            ],
+            keep,
+        )
+
     with ExitStack() as stack:
-        for one, found, value in zip(steerings, modules, strengths, strict=True):
-            active = {site: map for site, map in one.maps.items() if value != 0 and not map.is_identity}
-            rest = {
-                site: map
-                for site, map in active.items()
-                if _keeps_hook(found[site], site, map, shared, found[site] in followers)
-            }
-            for site in (site for site in active if site not in rest):
-                module = found[site]
-                token = add_fold(module, cast(AffineMap, active[site]), value, followers.get(module, ()))
-                stack.callback(remove_fold, found[site], token)
-                fused.append(site)
-            if rest:
-                stack.enter_context(steer(components, Steering(rest), value))
-                hooked += rest
-        return FuseHandle(fused, hooked, stack.pop_all())
+        stack.callback(claim(components))
+        stack.callback(refold, None, True)  # before the write, so that it is undone whatever comes between
+        refold(strengths)
+        parts = [Part(fused=list(group)) for group in foldings]
+        for part, found, rest, value in zip(parts, modules, hooked, strengths, strict=True):
+            part.hooks = [SteeringHook(site, map, value) for site, map in rest.items()]
+            for hook in part.hooks:
+                stack.callback(found[hook.site].register_forward_hook(hook).remove)
+        return Handle(parts, stack, refold, components.values())
+
+
+Foldings = list[dict[Site, Folding]]
+
+
+def _divided(
+    components: Mapping[str, nn.Module],
+    steerings: Sequence[Steering],
+    modules: Sequence[Mapping[Site, nn.Module]],
+) -> tuple[Foldings, list[dict[Site, Map]]]:
+    """For each steering what is folded, and the maps that hooks must apply."""
+    shared, followers = _shared_parameters(components), _followers(components, steerings, modules)
+    steered_before = {m for root in components.values() for m in root.modules() if _is_hooked(m)}
+    foldings: Foldings = []
+    hooked: list[dict[Site, Map]] = []
+    for one, found in zip(steerings, modules, strict=True):
+        token, folded, rest = object(), {}, {}
+        for site, map in one.maps.items():
+            module, affine = found[site], map.affine()
+            if map.is_identity:
+                continue
+            # A map folded now would act before the hooks of an earlier steering.
+            late = module in steered_before
+            if late or affine is None or _keeps_hook(module, site, map, shared, module in followers):
+                rest[site] = map
+                steered_before.add(module)
+            else:
+                folded[site] = Folding(token, module, affine, followers.get(module, ()))
+        foldings.append(folded)
+        hooked.append(rest)
+    return foldings, hooked
+
+
+def _is_hooked(module: nn.Module) -> bool:
+    return any(isinstance(hook, SteeringHook) for hook in module._forward_hooks.values())
 
 
 def weight_patches(obj: Any, steering: Steering) -> dict[str, Tensor]:
@@ -98,7 +113,8 @@ def weight_patches(obj: Any, steering: Steering) -> dict[str, Tensor]:
         if site in left_out or map.is_identity:
             continue
         weight, bias = pristine(modules[site])
-        dw, db = deltas(cast(Tensor, weight), bias, cast(AffineMap, map), weight_offset(modules[site]) or 0)
+        affine = cast(AffineMap, map.affine())  # or it would have been left out
+        dw, db = deltas(cast(Tensor, weight), bias, affine, weight_offset(modules[site]) or 0)
         patches[f"{site.name}.weight"] = dw
         if bias is not None:
             patches[f"{site.name}.bias"] = db
@@ -116,16 +132,14 @@ def unpatchable(obj: Any, steering: Steering) -> dict[Site, str]:
 
 def _why_not(module: nn.Module, site: Site, map: Map, shared: set[int]) -> str | None:
     reason = obstacle(module, map, site.axis) or _tied(module, site, shared)
-    if reason is None and bool(cast(AffineMap, map).shift.any()) and pristine(module)[1] is None:
+    if reason is None and bool(cast(AffineMap, map.affine()).shift.any()) and pristine(module)[1] is None:
         return "it has no bias to take the shift"
     return reason
 
 
 def _keeps_hook(module: nn.Module, site: Site, map: Map, shared: set[int], followed: bool) -> bool:
-    # A map folded now would act before the hooks of an earlier steering.
-    steered = any(isinstance(hook, SteeringHook) for hook in module._forward_hooks.values())
     map = _scale_alone(map) if followed else map
-    return steered or (obstacle(module, map, site.axis) or _tied(module, site, shared)) is not None
+    return (obstacle(module, map, site.axis) or _tied(module, site, shared)) is not None
 
 
 def _followers(
@@ -149,7 +163,8 @@ def _followers(
 
 
 def _scale_alone(map: Map) -> Map:
-    return AffineMap(map.deviation, torch.zeros_like(map.shift)) if isinstance(map, AffineMap) else map
+    affine = map.affine()
+    return map if affine is None else scale_alone(affine)
 
 
 def _tied(module: nn.Module, site: Site, shared: set[int]) -> str | None:

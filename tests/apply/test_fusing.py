@@ -21,7 +21,8 @@ from toys.models import (
     toy_unet,
 )
 
-from lineas.apply.fusing import can_fuse, fuse, unpatchable, weight_patches
+from lineas.apply.fold_rules import obstacle
+from lineas.apply.fusing import fuse, unpatchable, weight_patches
 from lineas.apply.hooks import steer
 from lineas.errors import MismatchError
 from lineas.modules.kinds import unit_axis
@@ -50,7 +51,7 @@ def test_fused_equals_hooked_and_unfused_equals_before(name: str, shift: bool, d
     with steer(model, steering, 0.8):
         hooked = module(x)
     expected_to_fuse = case.takes_scale and (case.takes_shift or not shift)
-    assert can_fuse(module, steering.maps[site], site.axis) == expected_to_fuse
+    assert (obstacle(module, steering.maps[site], site.axis) is None) == expected_to_fuse
     with fuse(model, steering, 0.8) as handle:
         assert (handle.fused, handle.hooked) == (((site,), ()) if expected_to_fuse else ((), (site,)))
         assert bool(module._forward_hooks) != expected_to_fuse
@@ -78,9 +79,13 @@ def test_strength_zero_and_identities_touch_nothing() -> None:
     unet = toy_unet()
     before = snapshot(unet)
     steering = steering_for(unet, find_sites({"": unet}, "*"))
-    for handle in (fuse(unet, steering, 0), fuse(unet, steering.at(0))):
-        assert_untouched(unet, before)
-        assert handle.fused == handle.hooked == ()
+    for off in (fuse(unet, steering, 0), fuse(unet, steering.at(0))):
+        with off as handle:
+            assert [(name, id(p)) for name, p in unet.named_parameters()] == [entry[:2] for entry in before]
+            assert all(torch.equal(p, old[2]) for p, old in zip(unet.parameters(), before, strict=True))
+            assert handle.hooked == ()
+    assert handle.fused == ()
+    assert_untouched(unet, before)
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
@@ -93,8 +98,8 @@ def test_several_are_unfused_in_any_order(order: tuple[int, ...]) -> None:
         pass
     left = [0, 1, 2]
     for index in order:
-        handles[index].unfuse()
-        handles[index].unfuse()
+        handles[index].remove()
+        handles[index].remove()
         left.remove(index)
         fused = unet(x)
         reference = toy_unet()
@@ -170,7 +175,7 @@ def test_a_model_moved_to_another_precision_gets_its_weights_back_in_it() -> Non
     expected = {name: p.detach().half() for name, p in unet.named_parameters()}
     handle = fuse(unet, steering_for(unet, find_sites({"": unet}, "*")))
     unet.half()
-    handle.unfuse()
+    handle.remove()
     assert {name: p.dtype for name, p in unet.named_parameters()} == dict.fromkeys(expected, torch.float16)
     assert all(torch.equal(p, expected[name]) for name, p in unet.named_parameters())
 
@@ -181,7 +186,7 @@ def test_weights_fused_in_inference_mode_can_still_be_trained() -> None:
     with torch.inference_mode():
         handle = fuse(model, Steering({Site("site"): affine(4)}))
     model["site"](noise(2, 3).requires_grad_()).sum().backward()
-    handle.unfuse()
+    handle.remove()
     assert_untouched(model, before)
 
 

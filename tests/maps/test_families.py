@@ -92,5 +92,5 @@ def test_families_do_not_mix(map: Map, action: str) -> None:
 
 
 def test_an_unknown_kind_names_the_known_ones() -> None:
-    with pytest.raises(MapError, match="'affine', 'banded', 'gated', 'low_rank', 'stacked'"):
+    with pytest.raises(MapError, match="'affine', 'banded', 'gated', 'low_rank', 'shift', 'stacked'"):
         map_from_tensors("cubic", {})

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from lineas.adapters.language.loading import plain_weights
 from lineas.apply.folded_weights import grown_biases
-from lineas.apply.hooks import SteeringHook
+from lineas.apply.steering_hook import SteeringHook
 from lineas.errors import ExportError, require
 
 FLAGS = ("attention_bias", "mlp_bias", "qkv_bias", "use_bias")

@@ -90,7 +90,7 @@ def test_several_at_norms_and_at_the_layers_behind_them_leave_in_any_order(order
     for index in order:
         with steer(reference, [steerings[i] for i in left], 0.5):
             torch.testing.assert_close(logits(made), logits(reference), rtol=1e-4, atol=1e-5)
-        handles[index].unfuse()
+        handles[index].remove()
         left.remove(index)
     after = made.state_dict()
     assert list(after) == list(before)

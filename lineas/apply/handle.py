@@ -1,0 +1,172 @@
+"""The handle of steerings on a model, by hooks and in weights alike."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from weakref import WeakKeyDictionary
+
+from torch import nn
+
+from lineas.apply.steering_hook import SteeringHook
+from lineas.errors import ConfigError
+from lineas.steering.site import Site
+from lineas.steering.steering import Steering
+
+Strengths = float | Sequence[float]
+
+
+@dataclass
+class Part:
+    """What one steering does on a model: its hooks, and the sites that are in weights."""
+
+    hooks: list[SteeringHook] = field(default_factory=list)
+    fused: list[Site] = field(default_factory=list)
+
+
+class Handle:
+    """Steerings on a model until `remove()` or the end of the `with` block.
+
+    fused: sites whose maps are in the weights. hooked: sites whose maps act by hooks. Both in the order of
+    the steerings. A handle that is dropped leaves its steerings on the model, with a warning.
+
+    stack: what takes everything off again, taken over. refold: sets the strengths of what is in weights, None
+    for none any more. roots: the components, to know whether they ran.
+    """
+
+    def __init__(
+        self,
+        parts: Sequence[Part],
+        stack: ExitStack,
+        refold: Callable[[Sequence[float] | None, bool], None] | None = None,
+        roots: Iterable[nn.Module] = (),
+    ) -> None:
+        self._parts, self._refold, self._removed = parts, refold, False
+        self.fused = tuple(site for part in parts for site in part.fused)
+        self.hooked = tuple(hook.site for part in parts for hook in part.hooks)
+        self._ran = _Ran(roots, stack)
+        self._stack = stack.pop_all()
+
+    @property
+    def sites(self) -> list[Site]:
+        """Every steered site, in order of steerings."""
+        return [site for part in self._parts for site in (*part.fused, *(hook.site for hook in part.hooks))]
+
+    def set_strength(self, strength: Strengths) -> None:
+        """Change λ from the next forward on: one number for all, or one for each, else `ConfigError`."""
+        values = strengths_for(strength, len(self._parts))
+        if self._refold is not None:
+            self._refold(values, False)
+        for part, value in zip(self._parts, values, strict=True):
+            for hook in part.hooks:
+                hook.strength = value
+
+    def remove(self, keep: bool = False) -> None:
+        """Give the model back as it was, bit for bit. Doing it again does nothing; any order is fine.
+
+        keep: weights that something else has changed since they were fused stay as they are now. Without it
+        they are a `MismatchError`, and nothing is touched.
+        """
+        if self._removed:
+            return
+        if self._refold is not None:
+            self._refold(None, keep)
+        self._removed = True
+        self._stack.close()
+        if silent := [h.site for part in self._parts for h in part.hooks if not h.has_run]:
+            self._tell_of(silent)
+
+    def _tell_of(self, silent: Sequence[Site]) -> None:
+        if self._ran.any and any(hook.strength for part in self._parts for hook in part.hooks):
+            warnings.warn(
+                f"{len(silent)} of {len(self.hooked)} sites never ran while they were steered, the first is "
+                f"{silent[0]}: the model did not call these modules, as a text encoder whose embeddings are "
+                "given, or a module that was replaced or compiled.",
+                stacklevel=3,
+            )
+
+    def __enter__(self) -> Handle:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.remove()
+
+    def __del__(self) -> None:
+        if not getattr(self, "_removed", True) and self.sites:
+            warnings.warn(
+                "The handle of a steering was dropped: the model stays steered. Keep the handle and call "
+                "remove(), or use it as `with steer(…):`.",
+                ResourceWarning,
+                stacklevel=2,
+            )
+
+
+class _Ran:
+    """Whether any of the components ran."""
+
+    def __init__(self, roots: Iterable[nn.Module], stack: ExitStack) -> None:
+        self.any = False
+        for root in roots:
+            stack.callback(root.register_forward_pre_hook(self._note).remove)
+
+    def _note(self, module: nn.Module, args: object) -> None:
+        self.any = True
+
+
+_OWNERS: WeakKeyDictionary[nn.Module, list[int]] = WeakKeyDictionary()
+_LOCK = threading.Lock()
+
+
+def claim(components: Mapping[str, nn.Module]) -> Callable[[], None]:
+    """Keep other threads from steering these components; returns what lets them again.
+
+    Hooks and weights belong to the model, not to a thread. Raises `ConfigError` while another thread steers.
+    """
+    me, roots = threading.get_ident(), list(components.values())
+    with _LOCK:
+        if any(owner != me for root in roots for owner in _OWNERS.get(root, ())):
+            raise ConfigError(
+                "Another thread is steering this model, and both would act on both. Take turns with a lock "
+                "around steering and running, or give each thread a copy of the model."
+            )
+        for root in roots:
+            _OWNERS.setdefault(root, []).append(me)
+
+    def release() -> None:
+        with _LOCK:
+            for root in roots:
+                _OWNERS[root].remove(me)
+
+    return release
+
+
+def strengths_for(strength: Strengths, count: int) -> list[float]:
+    """One number per steering. `ConfigError` for another count, and for what is no finite number."""
+    many = isinstance(strength, Sequence) and not isinstance(strength, str)
+    given = list(strength) if many else [strength] * count  # type: ignore[arg-type]
+    if len(given) != count:
+        raise ConfigError(
+            f"Got {len(given)} strengths for {count} steerings. Give one number, or one for each."
+        )
+    return [number(value) for value in given]
+
+
+def number(strength: object) -> float:
+    """A strength as a finite number. `ConfigError` for anything else."""
+    plain = isinstance(strength, (int, float)) or (
+        getattr(strength, "shape", None) == () and hasattr(strength, "item")
+    )
+    value = float(strength) if plain and not isinstance(strength, bool) else float("nan")  # type: ignore[arg-type]
+    if not -float("inf") < value < float("inf"):
+        raise ConfigError(
+            f"A strength is {str(strength)[:40]!r}, expected a finite number: 0 is off, 1 full."
+        )
+    return value
+
+
+def as_list(steering: Steering | Sequence[Steering]) -> list[Steering]:
+    """One steering or several, as a list."""
+    return [steering] if isinstance(steering, Steering) else list(steering)
