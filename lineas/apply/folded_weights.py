@@ -30,7 +30,6 @@ class _Fold:
     """The untouched tensors of one module, and the maps folded into it in order, by token.
 
     followers: linear layers that take its shift over. inputs: shifts of what comes in, by the module before.
-    written: what the module holds now, None before the first write.
     """
 
     weight: Tensor
@@ -39,7 +38,6 @@ class _Fold:
     maps: Mapping[object, AffineMap] = field(default_factory=dict)
     followers: tuple[nn.Linear, ...] = ()
     inputs: Mapping[nn.Module, Tensor] = field(default_factory=dict)
-    written: Parameters | None = None
 
     @property
     def is_empty(self) -> bool:
@@ -110,7 +108,7 @@ def change_folds(foldings: Sequence[Folding], keep: bool = False) -> None:
         for follower in followers:
             taken = folds.get(follower) or _fold(follower)
             folds[follower] = replace(taken, inputs=_with(taken.inputs, module, shift))
-    foreign = [module for module, fold in folds.items() if _changed_by_others(module, fold)]
+    foreign = [module for module in folds if _changed_by_others(module)]
     if foreign and not keep:
         raise MismatchError(_told_of_others(foreign))
     _write({module: fold for module, fold in folds.items() if module not in foreign})
@@ -138,12 +136,15 @@ def _fold(module: nn.Module) -> _Fold:
     return _Fold(weight.data, None if bias is None else bias.data, weight_offset(module) or 0)
 
 
-def _changed_by_others(module: nn.Module, fold: _Fold) -> bool:
+def _changed_by_others(module: nn.Module) -> bool:
     """Does the module hold something else than what was last written, up to a rounding?"""
-    if fold.written is None:
+    fold = _FOLDS.get(module)
+    if fold is None:
         return False
-    held = (module._parameters.get("weight"), module._parameters.get("bias"))
-    return not all(_same(one, two) for one, two in zip(held, fold.written, strict=True))
+    with torch.inference_mode(False), torch.no_grad():
+        written = _computed(module, fold)  # again, as a copy could cost as much memory as the weights
+        held = (module._parameters.get("weight"), module._parameters.get("bias"))
+        return not all(_same(one, two) for one, two in zip(held, written, strict=True))
 
 
 def _same(held: Tensor | None, written: Tensor | None) -> bool:
@@ -162,8 +163,8 @@ def _told_of_others(modules: Sequence[nn.Module]) -> str:
     kinds = ", ".join(sorted({type(module).__name__ for module in modules}))
     return (
         f"The weights of {len(modules)} modules ({kinds}) were changed by something else while a steering "
-        "was fused into them, so its part cannot be told apart. Undo the other change first (unfuse_lora, for "
-        "example), then remove the steering; or, where new weights were loaded over it, keep those: "
+        "was fused into them, so its part cannot be told apart. Undo the other change first (unfuse_lora, "
+        "for example), then remove the steering; or, where new weights were loaded over it, keep those: "
         "remove(keep=True)."
     )
 
@@ -172,19 +173,18 @@ def _write(folds: Mapping[nn.Module, _Fold]) -> None:
     """Compute what the modules will hold, then write it; a failure on the way leaves all as it was."""
     # Tensors made in inference mode could never take part in a gradient again.
     with torch.inference_mode(False), torch.no_grad():
-        new = {module: replace(fold, written=_computed(module, fold)) for module, fold in folds.items()}
+        new = {module: _computed(module, fold) for module, fold in folds.items()}
         before = {module: (dict(module._parameters), _data(module), _FOLDS.get(module)) for module in new}
         try:
-            for module, fold in new.items():
-                assert fold.written is not None
-                _FOLDS[module] = fold
-                _set(module, "weight", fold.written[0])
-                _set(module, "bias", fold.written[1])
+            for module, (weight, bias) in new.items():
+                _FOLDS[module] = folds[module]
+                _set(module, "weight", weight)
+                _set(module, "bias", bias)
         except BaseException:
             for module, (parameters, data, old) in before.items():
                 _put_back(module, parameters, data, old)
             raise
-        for module, fold in new.items():
+        for module, fold in folds.items():
             if fold.is_empty:
                 _FOLDS.pop(module, None)
 

@@ -52,8 +52,9 @@ def fuse(obj: Any, steering: Steering | Sequence[Steering], strength: Strengths 
             keep,
         )
 
-    with ExitStack() as stack:
-        stack.callback(claim(components))
+    stack = ExitStack()
+    try:
+        claim(components, stack)
         stack.callback(refold, None, True)  # before the write, so that it is undone whatever comes between
         refold(strengths)
         parts = [Part(fused=list(group)) for group in foldings]
@@ -62,6 +63,9 @@ def fuse(obj: Any, steering: Steering | Sequence[Steering], strength: Strengths 
             for hook in part.hooks:
                 stack.callback(found[hook.site].register_forward_hook(hook).remove)
         return Handle(parts, stack, refold, components.values())
+    except BaseException:
+        stack.close()
+        raise
 
 
 Foldings = list[dict[Site, Folding]]

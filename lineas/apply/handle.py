@@ -48,7 +48,7 @@ class Handle:
         self.fused = tuple(site for part in parts for site in part.fused)
         self.hooked = tuple(hook.site for part in parts for hook in part.hooks)
         self._ran = _Ran(roots, stack)
-        self._stack = stack.pop_all()
+        self._stack = stack
 
     @property
     def sites(self) -> list[Site]:
@@ -74,8 +74,8 @@ class Handle:
             return
         if self._refold is not None:
             self._refold(None, keep)
-        self._removed = True
         self._stack.close()
+        self._removed = True
         if silent := [h.site for part in self._parts for h in part.hooks if not h.has_run]:
             self._tell_of(silent)
 
@@ -117,30 +117,28 @@ class _Ran:
 
 
 _OWNERS: WeakKeyDictionary[nn.Module, list[int]] = WeakKeyDictionary()
-_LOCK = threading.Lock()
 
 
-def claim(components: Mapping[str, nn.Module]) -> Callable[[], None]:
-    """Keep other threads from steering these components; returns what lets them again.
+def claim(components: Mapping[str, nn.Module], stack: ExitStack) -> None:
+    """Keep other threads from steering these components until the stack closes.
 
     Hooks and weights belong to the model, not to a thread. Raises `ConfigError` while another thread steers.
     """
-    me, roots = threading.get_ident(), list(components.values())
-    with _LOCK:
-        if any(owner != me for root in roots for owner in _OWNERS.get(root, ())):
-            raise ConfigError(
-                "Another thread is steering this model, and both would act on both. Take turns with a lock "
-                "around steering and running, or give each thread a copy of the model."
-            )
-        for root in roots:
-            _OWNERS.setdefault(root, []).append(me)
+    me = threading.get_ident()
+    for root in components.values():
+        # No lock, which an interrupt could leave shut: each thread first writes itself down, then looks.
+        stack.callback(_forget, root, me)
+        _OWNERS.setdefault(root, []).append(me)
+    if any(owner != me for root in components.values() for owner in _OWNERS[root]):
+        raise ConfigError(
+            "Another thread is steering this model, and both would act on both. Take turns with a lock "
+            "around steering and running, or give each thread a copy of the model."
+        )
 
-    def release() -> None:
-        with _LOCK:
-            for root in roots:
-                _OWNERS[root].remove(me)
 
-    return release
+def _forget(root: nn.Module, owner: int) -> None:
+    if owner in (owners := _OWNERS.get(root, [])):
+        owners.remove(owner)
 
 
 def strengths_for(strength: Strengths, count: int) -> list[float]:
@@ -156,10 +154,9 @@ def strengths_for(strength: Strengths, count: int) -> list[float]:
 
 def number(strength: object) -> float:
     """A strength as a finite number. `ConfigError` for anything else."""
-    plain = isinstance(strength, (int, float)) or (
-        getattr(strength, "shape", None) == () and hasattr(strength, "item")
-    )
-    value = float(strength) if plain and not isinstance(strength, bool) else float("nan")  # type: ignore[arg-type]
+    scalar = getattr(strength, "shape", None) == ()  # of numpy or torch
+    plain = scalar or (isinstance(strength, (int, float)) and not isinstance(strength, bool))
+    value = float(strength) if plain else float("nan")  # type: ignore[arg-type]
     if not -float("inf") < value < float("inf"):
         raise ConfigError(
             f"A strength is {str(strength)[:40]!r}, expected a finite number: 0 is off, 1 full."

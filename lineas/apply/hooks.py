@@ -54,14 +54,18 @@ def steer(
         Part([SteeringHook(site, map, value, regions) for site, map in one.maps.items()])
         for one, value in zip(steerings, strengths, strict=True)
     ]
-    with ExitStack() as stack:
-        stack.callback(claim(components))
+    stack = ExitStack()
+    try:
+        claim(components, stack)
         for stop in tokens.watch(components) if isinstance(tokens, TokenRegion) else []:
             stack.callback(stop)
         for found, part in zip(modules, parts, strict=True):
             for hook in part.hooks:
                 stack.callback(found[hook.site].register_forward_hook(hook).remove)
         return Handle(parts, stack, roots=components.values())
+    except BaseException:
+        stack.close()
+        raise
 
 
 def check_not_compiled(components: Mapping[str, nn.Module], modules: Mapping[Site, nn.Module]) -> None:

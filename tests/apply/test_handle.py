@@ -1,0 +1,128 @@
+"""The handle: strengths of what is fused, silence, threads, copies, compiled modules, strange strengths."""
+
+from __future__ import annotations
+
+import copy
+import threading
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from toys.models import affine, assert_untouched, gated, noise, snapshot, steering_for, toy_unet
+
+from lineas.apply.fusing import fuse
+from lineas.apply.hooks import steer
+from lineas.errors import ConfigError
+from lineas.modules.names import find_sites
+from lineas.steering.site import Site
+from lineas.steering.steering import Steering
+
+
+def all_sites(unet: nn.Module, seed: int = 0) -> Steering:
+    return steering_for(unet, find_sites({"": unet}, "*"), seed)
+
+
+def test_the_strength_of_what_is_fused_can_be_changed_also_from_and_to_zero() -> None:
+    unet, x = toy_unet(), noise(1, 4, 4, 4)
+    before, steerings = snapshot(unet), [all_sites(unet, 1), all_sites(unet, 2)]
+    with fuse(unet, steerings, 0) as handle:
+        for strengths in (0.5, [1.0, 0.0], [0.3, -0.4]):
+            handle.set_strength(strengths)
+            reference = toy_unet()
+            with steer(reference, steerings, strengths):
+                expected = reference(x)
+            torch.testing.assert_close(unet(x), expected, rtol=1e-4, atol=1e-5)
+    assert_untouched(unet, before)
+
+
+@pytest.mark.parametrize("strength", [None, float("nan"), float("inf"), "1", {}, np.ones(2), True])
+@pytest.mark.parametrize("put_on", [steer, fuse])
+def test_a_strength_that_is_no_number_is_refused(put_on: Any, strength: Any) -> None:
+    unet = toy_unet()
+    before = snapshot(unet)
+    with pytest.raises(ConfigError, match="expected a finite number"):
+        put_on(unet, all_sites(unet), strength)
+    assert_untouched(unet, before)
+
+
+@pytest.mark.parametrize("strength", [np.float32(0.5), torch.tensor(0.5), (0.5,)])
+def test_numbers_of_other_libraries_are_strengths(strength: Any) -> None:
+    unet, x = toy_unet(), noise(1, 4, 4, 4)
+    with steer(unet, all_sites(unet), 0.5):
+        expected = unet(x)
+    with steer(unet, all_sites(unet), strength):
+        assert torch.equal(unet(x), expected)
+
+
+def test_a_site_that_never_ran_is_told_when_the_handle_ends() -> None:
+    model = nn.ModuleDict({"used": nn.LayerNorm(4), "unused": nn.LayerNorm(4)})
+    model.forward = lambda x: model["used"](x)  # type: ignore[method-assign]
+    steering = Steering({Site("used"): affine(4), Site("unused"): affine(4)})
+    with pytest.warns(UserWarning, match="1 of 2 sites never ran .* unused"), steer(model, steering):
+        model(noise(2, 4))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with steer(model, steering):
+            pass  # nothing ran at all
+        with steer(model, steering.restrict("used")):
+            model(noise(2, 4))
+
+
+def test_a_dropped_handle_says_that_the_model_stays_steered() -> None:
+    model = nn.ModuleDict({"site": nn.LayerNorm(4)})
+    with pytest.warns(ResourceWarning, match="stays steered"):
+        steer(model, Steering({Site("site"): affine(4)}))
+
+
+def test_a_second_thread_is_refused_and_the_model_is_never_left_changed() -> None:
+    """Each thread that gets its turn gives its own result, or is refused."""
+    unet, x = toy_unet(), noise(1, 4, 4, 4)
+    before, steering = snapshot(unet), all_sites(unet)
+    expected = []
+    for index in range(8):
+        with steer(unet, steering, index / 8):
+            expected.append(unet(x))
+    outcomes: list[str] = []
+
+    def work(index: int, put_on: Any) -> None:
+        for _ in range(25):
+            try:
+                with put_on(unet, steering, index / 8):
+                    got = unet(x)
+                outcomes.append("right" if torch.allclose(got, expected[index], atol=1e-4) else "wrong")
+            except ConfigError as error:
+                outcomes.append("refused" if "Another thread" in str(error) else "wrong")
+
+    threads = [threading.Thread(target=work, args=(i, (steer, fuse)[i % 2])) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(outcomes) == 200 and "wrong" not in outcomes and "right" in outcomes
+    assert_untouched(unet, before)
+
+
+def test_a_copy_of_a_steered_model_is_not_steered() -> None:
+    unet, x = toy_unet(), noise(1, 4, 4, 4)
+    plain = unet(x)
+    with steer(unet, all_sites(unet)):
+        copied = copy.deepcopy(unet)
+    assert torch.equal(copied(x), plain) and torch.equal(unet(x), plain)
+    with steer(copied, all_sites(copied)):
+        assert not torch.equal(copied(x), plain)
+
+
+def test_compiled_modules_are_refused_by_hooks_and_take_weights() -> None:
+    model = nn.ModuleDict({"site": nn.LayerNorm(4)})
+    model["site"].compile(backend="eager")
+    x, affine_one = noise(2, 4), Steering({Site("site"): affine(4)})
+    for put_on, steering in ((steer, affine_one), (fuse, Steering({Site("site"): gated(4)}))):
+        with pytest.raises(ConfigError, match=r"torch\.compile"):
+            put_on(model, steering)
+    expected = affine(4)(nn.LayerNorm(4)(x))
+    model["site"](x)
+    with fuse(model, affine_one):
+        torch.testing.assert_close(model["site"](x), expected)
