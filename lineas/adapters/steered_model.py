@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from lineas.apply.check import check_fit
 from lineas.apply.fusing import fuse
 from lineas.apply.handle import Handle
 from lineas.apply.hooks import steer
 from lineas.errors import ConfigError
-from lineas.modules.names import module_tree
+from lineas.modules.names import module_tree, named_modules
 from lineas.steering.steering import Steering
 
 
@@ -22,10 +25,11 @@ class SteeredModel:
 
     Calls, attributes and methods are those of what it wraps, `pipe`. Loading a steering switches it on. As a
     context manager it unloads everything at the end of the block; then the model is as before, bit for bit.
-    Several steerings act one after the other, in the order in which they were set.
+    Several steerings act one after the other, in the order in which they were set. Sites are looked up again
+    before a run when modules were replaced, by a LoRA for example. A copy has steerings of its own.
     """
 
-    __slots__ = ("_active", "_applied", "_enabled", "_fused_at", "_loaded", "pipe")
+    __slots__ = ("_active", "_applied", "_enabled", "_fused_at", "_loaded", "_modules", "pipe")
 
     def __init__(self, pipe: Any) -> None:
         module_tree(pipe)  # anything else is refused here
@@ -35,6 +39,7 @@ class SteeredModel:
         self._enabled = True
         self._fused_at: float | None = None
         self._applied: Handle | None = None
+        self._modules: dict[str, nn.Module] = {}
 
     def load_steering(
         self, steering: Steering | str | Path, name: str | None = None, strength: float = 1.0
@@ -172,11 +177,14 @@ class SteeredModel:
         return self
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        self._look_up_again()
         return self.pipe(*args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:
         if name in SteeredModel.__slots__:  # not set yet, as in a copy that is being made
             raise AttributeError(name)
+        if name == "generate":
+            self._look_up_again()
         return getattr(self.pipe, name)
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -184,6 +192,20 @@ class SteeredModel:
             object.__setattr__(self, name, value)
         else:
             setattr(self.pipe, name, value)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> SteeredModel:
+        """A copy of the unsteered model with the same steerings, strengths and state."""
+        applied, self._applied = self._applied, None
+        if applied is not None:
+            applied.remove()
+        try:
+            copied = SteeredModel(copy.deepcopy(self.pipe, memo))
+        finally:
+            self._apply()
+        copied._loaded, copied._active = dict(self._loaded), dict(self._active)
+        copied._enabled, copied._fused_at = self._enabled, self._fused_at
+        copied._apply()
+        return copied
 
     def __enter__(self) -> SteeredModel:
         return self
@@ -216,13 +238,26 @@ class SteeredModel:
         else:
             self._apply()
 
+    def _look_up_again(self) -> None:
+        """Steer the modules that are at the sites now, where others are there than were steered."""
+        if self._applied is not None and self._modules != self._at_sites():
+            self._apply()
+
+    def _at_sites(self) -> dict[str, nn.Module]:
+        table = named_modules(module_tree(self.pipe))
+        names = {site.name for name in self._active for site in self._loaded[name].maps}
+        return {name: table[name] for name in names if name in table}
+
     def _apply(self) -> None:
         """Take off what acts, and put on what should."""
         if self._applied is not None:
-            self._applied.remove()
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message=".* sites never ran", category=UserWarning)
+                self._applied.remove()
         self._applied = None
         if not self._enabled or not self._active:
             return
+        self._modules = self._at_sites()
         steerings = [self._loaded[name] for name in self._active]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of other weights, which loading told already

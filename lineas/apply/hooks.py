@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from lineas.apply.check import check_fit
 from lineas.apply.handle import Handle, Part, Strengths, as_list, claim, strengths_for
 from lineas.apply.masks import Region, mask_region
+from lineas.apply.schedule import Schedule, ScheduledRegion, scheduled_region
 from lineas.apply.steering_hook import SteeringHook
 from lineas.apply.tokens import TokenRegion, token_region
 from lineas.errors import ConfigError
@@ -26,6 +27,7 @@ def steer(
     *,
     mask: Tensor | None = None,
     where: str | Tensor | Region | None = None,
+    schedule: Schedule | str | None = None,
 ) -> Handle:
     """Steer a module, a pipeline or a mapping of components from now until the handle is removed.
 
@@ -33,7 +35,9 @@ def steer(
     strength: λ for all or for each; 0 is off and bit-identical to no steering, 1 full, others extrapolate.
     mask: [b, 1, h, w] in 0..1, the part of the image to steer; see `regions.mask_region`.
     where: "all" tokens, the "last", only those "generated", a mask [b, s] of tokens, or a function
-    (site, z) -> weights that broadcast to z; see `tokens.token_region` and `tokens.token_mask`.
+    (site, z) -> weights that broadcast to z; see `tokens.token_region` and `token_mask`.
+    schedule: when, over the denoising steps of a pipeline: "0:0.5" is the first half, "1,0.5,0" fades; see
+    `Schedule`.
 
     Everything is checked before anything is touched: `MismatchError` for missing sites or other widths,
     `ConfigError` for options. Other weights than those it was fitted on only warn. Weights are never changed
@@ -44,9 +48,14 @@ def steer(
     components = module_tree(obj)
     steerings = as_list(steering)
     strengths = strengths_for(strength, len(steerings))
-    regions = [mask_region(mask)] if mask is not None else []
+    regions: list[Region] = [mask_region(mask)] if mask is not None else []
     if (tokens := token_region("all" if where is None else where)) is not None:
         regions.append(tokens)
+    watching: list[TokenRegion | ScheduledRegion] = [tokens] if isinstance(tokens, TokenRegion) else []
+    if schedule is not None:
+        sites = {site: map for one in steerings for site, map in one.maps.items()}
+        regions.append(timed := scheduled_region(obj, schedule, sites))
+        watching.append(timed)
     modules = [check_fit(components, one) for one in steerings]
     for found in modules:
         check_not_compiled(components, found)
@@ -57,7 +66,7 @@ def steer(
     stack = ExitStack()
     try:
         claim(components, stack)
-        for stop in tokens.watch(components) if isinstance(tokens, TokenRegion) else []:
+        for stop in (stop for each in watching for stop in each.watch(components)):
             stack.callback(stop)
         for found, part in zip(modules, parts, strict=True):
             for hook in part.hooks:

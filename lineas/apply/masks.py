@@ -13,7 +13,7 @@ from torch.nn.functional import interpolate
 from lineas.errors import MismatchError
 from lineas.steering.site import Site
 
-Region = Callable[[Site, Tensor], "Tensor | None"]
+Region = Callable[[Site, Tensor], "Tensor | float | None"]
 
 
 def mask_region(mask: Tensor) -> Region:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -270,3 +271,31 @@ def test_the_package_exports_what_it_lists() -> None:
     assert callable(lineas.fuse)  # the function, although a submodule has its name
     with pytest.raises(AttributeError, match=r"no attribute 'fitt'"):
         lineas.fitt
+
+
+def test_a_copy_is_steered_for_itself_and_leaves_the_original_alone(pipe: Any, first: Steering) -> None:
+    plain = draw(pipe)
+    for fused in (False, True):
+        with SteeredModel(pipe) as original:
+            original.load_steering(first, "first")
+            if fused:
+                original.fuse_steering()
+            expected = draw(original)
+            copied = copy.deepcopy(original)
+            assert torch.equal(draw(copied), expected) and torch.equal(draw(original), expected)
+            copied.unload_steerings()
+            assert torch.equal(draw(copied), plain) and torch.equal(draw(original), expected)
+        assert torch.equal(draw(pipe), plain)
+
+
+def test_a_part_that_was_replaced_is_steered_before_the_next_run(first: Steering) -> None:
+    pipe, other = sd1(), sd1()
+    with torch.no_grad():
+        other.unet.conv_out.weight.mul_(2)
+    with steer(other, first):
+        expected = draw(other)
+    with SteeredModel(pipe) as wrapper:
+        wrapper.load_steering(first, "first")
+        wrapper.unet, wrapper.text_encoder, wrapper.vae = other.unet, other.text_encoder, other.vae
+        assert torch.equal(draw(wrapper), expected)
+    assert not hooks(other)
