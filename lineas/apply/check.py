@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lineas.apply.folded_weights import pristine
-from lineas.errors import MismatchError
+from lineas.errors import MismatchError, plain
 from lineas.maps.base import Map
 from lineas.modules.kinds import is_norm, width
 from lineas.modules.names import named_modules, near_names
@@ -45,7 +45,7 @@ def _problem(site: Site, map: Map, table: Mapping[str, nn.Module]) -> str:
 def _refusal(
     steering: Steering, problems: Sequence[Site], table: Mapping[str, nn.Module], shown: int = 5
 ) -> str:
-    made_for = steering.provenance.base_model or "another model (the file does not say which)"
+    made_for = plain(steering.provenance.base_model, 200) or "another model (the file does not say which)"
     lines = [f"  {_problem(site, steering.maps[site], table)}" for site in problems[:shown]]
     lines += [f"  … and {len(problems) - shown} more"] if len(problems) > shown else []
     head = f"The steering does not fit the model at {len(problems)} of {len(steering.maps)} sites:"

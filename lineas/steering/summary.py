@@ -8,10 +8,15 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from lineas.errors import plain
 from lineas.maps.base import Map
 
 if TYPE_CHECKING:
     from lineas.steering.steering import Steering
+
+
+MOST = 2000
+"""Signs of one line; what a stranger wrote into a file is shown in plain letters."""
 
 
 def headline(steering: Steering) -> list[str]:
@@ -22,10 +27,10 @@ def headline(steering: Steering) -> list[str]:
         "made for": f"{made.base_model} {made.fingerprint}".strip(),
         "made by": f"lineas {made.library_version} {made.created}".rstrip() if made.library_version else "",
         "settings": ", ".join(f"{name} {value}" for name, value in made.settings.items()),
-        "notes": made.notes.replace("\n", "; "),
+        "notes": "; ".join(made.notes.splitlines()),
     }
-    lines = [f"  {name}: {fact}" for name, fact in facts.items() if fact]
-    return [f"Steering {made.method}".rstrip(), *lines]
+    lines = [f"  {name}: {plain(fact, MOST)}" for name, fact in facts.items() if fact]
+    return [f"Steering {plain(made.method, 60)}".rstrip(), *lines]
 
 
 def table(steering: Steering) -> list[str]:
