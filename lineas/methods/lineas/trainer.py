@@ -15,6 +15,7 @@ from lineas.errors import MismatchError, NonFiniteError
 from lineas.fitting.micro_batches import MicroBatches
 from lineas.fitting.problem import Group, Problem
 from lineas.fitting.progress import Callback, Progress, Steps, fitting_mode
+from lineas.fitting.resume_check import check_fit_known, check_state
 from lineas.maps.base import Map, map_from_tensors
 from lineas.maps.parameters import Parameters
 from lineas.maths.penalties import SparseGroupLasso
@@ -160,19 +161,25 @@ class Trainer:
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Continue from a `state` of a trainer of the same fit; more steps or another rate are welcome.
 
-        Raises `MismatchError` when the state is of another model, other prompts, sites or kind of maps.
+        Raises `MismatchError` when the state is of another model, other prompts, sites or kind of maps, and
+        `SteeringFileError` when it is no state of a trainer; nothing is taken from it then.
         """
+        check_fit_known(state)
         mine, other = self._identity(), state["fit"]
-        different = [name for name in mine if mine[name] != other.get(name)]
+        different = [name for name in mine if not self._agrees(name, mine[name], other.get(name))]
         if different:
             raise MismatchError(
                 f"The saved training is of another fit: {', '.join(different)} differ. Start it with the "
                 "same model, prompts, sites and options, or start afresh."
             )
+        groups = self.optimizer.param_groups
+        check_state(state, self.state(), [p for group in groups for p in group["params"]])
         self._restore(state["parameters"])
         self._best_parameters = [p.clone() for p in state["best_parameters"]]
         self._rate_scale = state["rate_scale"]
-        self.optimizer.load_state_dict(state["optimizer"])
+        # The settings are this trainer's own: another version of torch may know other ones.
+        own = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": state["optimizer"]["state"], "param_groups": own})
         self.steps.count, self.steps.earlier = state["step"], state["seconds"]
         self.history, best = list(state["history"]), state["best"]
         self.batches.size, self.gradient.scale = state["micro_batch"], state["scale"]
@@ -275,6 +282,11 @@ class Trainer:
         chosen = {name: getattr(self.config, name) for name in names}
         model = {"prompts": self.problem.prompts_hash, "weights": self.problem.fingerprint}
         return {"sites": [f"{site} {site.axis}" for site in self.problem.sites], **model, **chosen}
+
+    def _agrees(self, name: str, mine: Any, other: Any) -> bool:
+        if name == "weights" and isinstance(other, str) and mine != other:
+            return self.problem.has_weights(other) is True
+        return bool(mine == other)
 
     def _report(self, plain: Mapping[str, Any]) -> Report:
         return Report(
