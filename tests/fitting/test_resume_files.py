@@ -82,10 +82,10 @@ def test_a_state_of_another_form_is_refused_and_nothing_is_taken(change: Any, tm
     state = copy.deepcopy(saved())
     change(state)
     one = trainer()
-    before = str(one.state())
+    before = str(one.state() | {"seconds": 0})
     with pytest.raises(LineasError):
         one.load_state(state)
-    assert str(one.state()) == before
+    assert str(one.state() | {"seconds": 0}) == before
     save_checkpoint(state, tmp_path / "x")
     with pytest.raises(LineasError):
         one.load_state(load_checkpoint(tmp_path / "x"))

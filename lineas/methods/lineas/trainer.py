@@ -297,9 +297,10 @@ class Trainer:
         if step == 0:
             message = f"{what} is not finite, first at {site}. Load the model in bfloat16 or float32."
             return NonFiniteError(message, step=0, site=str(site))
+        kept = "the best steering is kept" if self._best.steps else "no step was better than none"
         return NonFiniteError(
             f"{what} is not finite at step {self.steps.count + 1}, first at {site}. Lower the learning rate "
-            f"(it is {self.config.learning_rate:g}), or turn standardise on; the best steering is kept.",
+            f"(it is {self.config.learning_rate:g}), or turn standardise on; {kept}.",
             step=self.steps.count + 1,
             site=str(site),
             steering=self._steering(self._best) if self._best.steps else None,
