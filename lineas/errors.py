@@ -66,6 +66,18 @@ class ExportError(LineasError, ValueError):
     """A steering holds something that the export format cannot."""
 
 
+def plain(text: object, most: int = 300) -> str:
+    """A stranger's text as it may stand in an error or on a terminal: one line of printable signs.
+
+    Line ends become spaces, other signs that do not print are shown as escapes (an ESC as \\x1b), and what
+    is longer than `most` signs is cut and ends in "…".
+    """
+    whole = str(text)
+    line = " ".join(whole[: most + 1].split())
+    shown = "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in line)
+    return shown if len(whole) <= most and len(shown) <= most else f"{shown[: most - 1]}…"
+
+
 def require(module: str, extra: str) -> ModuleType:
     """Import an optional dependency when it is first needed.
 

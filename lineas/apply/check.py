@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from lineas.apply.folded_weights import pristine
-from lineas.errors import MismatchError
+from lineas.apply.fingerprint import fingerprint, has_weights
+from lineas.errors import MismatchError, plain
 from lineas.maps.base import Map
-from lineas.modules.kinds import is_norm, width
+from lineas.modules.kinds import width
 from lineas.modules.names import named_modules, near_names
 from lineas.steering.site import Site
 from lineas.steering.steering import Steering
@@ -45,7 +44,7 @@ def _problem(site: Site, map: Map, table: Mapping[str, nn.Module]) -> str:
 def _refusal(
     steering: Steering, problems: Sequence[Site], table: Mapping[str, nn.Module], shown: int = 5
 ) -> str:
-    made_for = steering.provenance.base_model or "another model (the file does not say which)"
+    made_for = plain(steering.provenance.base_model, 200) or "another model (the file does not say which)"
     lines = [f"  {_problem(site, steering.maps[site], table)}" for site in problems[:shown]]
     lines += [f"  … and {len(problems) - shown} more"] if len(problems) > shown else []
     head = f"The steering does not fit the model at {len(problems)} of {len(steering.maps)} sites:"
@@ -55,58 +54,12 @@ def _refusal(
 
 def _warn_of_other_weights(components: Mapping[str, nn.Module], steering: Steering) -> None:
     made_on = steering.provenance.fingerprint
-    if made_on and same_weights(made_on, fingerprint(components, steering.maps)) is False:
+    if made_on and has_weights(components, steering.maps, made_on) is False:
+        made_for = plain(steering.provenance.base_model, 200) or "unnamed"
+        # The model's own mark makes the text another one for each model: Python shows the same text once.
+        mark = hashlib.sha256(fingerprint(components, steering.maps).encode()).hexdigest()[:8]
         warnings.warn(
-            f"The steering was fitted on other weights ({steering.provenance.base_model or 'unnamed'}; a "
-            "fine-tune or another precision?). It fits in shape and is applied; check its effect.",
+            f"The steering was fitted on other weights ({made_for}; a fine-tune or another precision?) than "
+            f"this model's ({mark}). It fits in shape and is applied; check its effect.",
             stacklevel=4,
         )
-
-
-VERSION = "1"
-_ENDS = 8  # values taken from the start and the end of every parameter
-
-
-def fingerprint(components: Mapping[str, nn.Module], sites: Iterable[Site]) -> str:
-    """One hash per component that holds a site: "1:unet=0123456789abcdef,text_encoder=…".
-
-    Hashes shape and first and last values, as float16, of every norm's weight and bias (of every module's
-    where there is no norm), so a cast between float32 and float16 does not change it; a lossy cast to
-    bfloat16 may. What is fused by this library at the moment is looked through. "" when nothing can be read,
-    as on "meta".
-    """
-    touched = {site.name.partition(".")[0] for site in sites} | {""}
-    parts = [(name, _digest(module)) for name, module in components.items() if name in touched]
-    known = [f"{name}={digest}" for name, digest in parts if digest]
-    return f"{VERSION}:{','.join(known)}" if known else ""
-
-
-def same_weights(one: str, two: str) -> bool | None:
-    """Do two fingerprints agree on every component they share? None when they cannot be compared."""
-    a, b = _parse(one), _parse(two)
-    shared = a.keys() & b.keys()
-    return all(a[name] == b[name] for name in shared) if shared else None
-
-
-def _parse(text: str) -> dict[str, str]:
-    version, _, parts = text.partition(":")
-    if version != VERSION or not parts:
-        return {}
-    return dict(part.rsplit("=", 1) for part in parts.split(",") if "=" in part)
-
-
-def _digest(component: nn.Module) -> str:
-    modules = [m for m in component.modules() if is_norm(m) and m._parameters.get("weight") is not None]
-    digests = sorted(digest for m in modules or component.modules() if (digest := _module_digest(m)))
-    return hashlib.sha256(b"".join(digests)).hexdigest()[:16] if digests else ""
-
-
-def _module_digest(module: nn.Module) -> bytes:
-    readable = [t for t in pristine(module) if t is not None and t.is_floating_point() and not t.is_meta]
-    return hashlib.sha256(b"".join(_ends(t) for t in readable)).digest() if readable else b""
-
-
-def _ends(tensor: Tensor) -> bytes:
-    flat = tensor.detach().reshape(-1)
-    values = torch.cat([flat[:_ENDS], flat[-_ENDS:]]).to("cpu", torch.float16)
-    return str(list(tensor.shape)).encode() + bytes(values.view(torch.uint8).tolist())

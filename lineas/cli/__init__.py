@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -25,32 +26,43 @@ COMMANDS = {
     "compose": "Combine several steerings into one file.",
     "export": "Write a steering as a stock LoRA file, a llama.cpp control vector or a steered checkpoint.",
 }
-FAILED, REFUSED, INTERRUPTED = 1, 2, 130
+FAILED, REFUSED, INTERRUPTED, CLOSED = 1, 2, 130, 141
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code.
 
-    0: done. 2: refused, with one message that says what to do. 130: aborted with Ctrl-C. 1: a fault of the
-    program, which `--debug` shows in full. Raises the exception itself with `--debug`.
+    0: done. 2: refused, with one message that says what to do. 130: aborted with Ctrl-C. 141: the reader of
+    the output went away. 1: a fault of the program, which `--debug` shows in full. Raises the exception
+    itself with `--debug`.
     """
     tolerate_any_encoding()
     words = list(sys.argv[1:] if argv is None else argv)
-    chosen = next((word for word in words if word in COMMANDS), None)
-    args = parser(chosen).parse_args(words)
+    debug = "--debug" in words
     try:
+        chosen = next((word for word in words if word in COMMANDS), None)
+        args = parser(chosen).parse_args(words)
         with notes():
             args.run(args)
     except KeyboardInterrupt:
         complain("stopped.")
         return INTERRUPTED
+    except BrokenPipeError:
+        # What reads the output, such as head, has seen enough. Nothing more is flushed at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return CLOSED
     except LineasError as error:
-        if args.debug:
+        if debug:
             raise
         complain(f"error: {error}")
         return REFUSED
+    except OSError as error:
+        if debug:
+            raise
+        complain(f"error: the system refused: {error}. Check the path, its rights and the space on the disk.")
+        return REFUSED
     except Exception as error:
-        if args.debug:
+        if debug:
             raise
         complain(f"unexpected error: {type(error).__name__}: {error} (run again with --debug to see where)")
         return FAILED

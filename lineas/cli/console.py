@@ -10,13 +10,21 @@ from typing import Any
 
 
 def say(text: str = "") -> None:
-    """A line of the result."""
-    print(text, flush=True)
+    """A line of the result, or several."""
+    print(shown(text), flush=True)
 
 
 def complain(text: str) -> None:
     """A line about something that went wrong, with the program's name."""
-    print(f"lineas: {text}", file=sys.stderr, flush=True)
+    print(f"lineas: {shown(text)}", file=sys.stderr, flush=True)
+
+
+def shown(text: str) -> str:
+    """The text with line ends and tabs, and every other sign that does not print as an escape.
+
+    A terminal obeys some of them, and files, models and hubs of strangers may hold any.
+    """
+    return "".join(s if s.isprintable() or s in "\n\t" else ascii(s)[1:-1] for s in text)
 
 
 def tolerate_any_encoding() -> None:

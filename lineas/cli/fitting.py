@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from math import isfinite
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lineas.steering.steering import Steering
 
 CHECKPOINT_SECONDS = 60.0
+SIGNALS: dict[int, str] = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
 State = dict[str, Any]
 
 
@@ -64,9 +65,13 @@ def fit(
     watched = _Watched(method.name, save)
     resumed = {"state": state} if method.resumes else {}
     with stop_on_interrupt() as interrupted, bar(0, method.name, "step") as shown:
-        steering = method.fit(
-            problem, config, lambda told: watched(told, shown, interrupted()), seconds, **resumed
-        )
+        try:
+            steering = method.fit(
+                problem, config, lambda told: watched(told, shown, interrupted()), seconds, **resumed
+            )
+        except Exception:
+            watched.keep()
+            raise
     return watched.outcome(steering, seconds)
 
 
@@ -77,10 +82,16 @@ class _Watched:
         self.name, self.save = name, save
         self.figures: list[float] = []
         self.last: Progress | None = None
-        self.interrupted, self.checkpointed = False, False
+        self.interrupted, self.checkpointed = "", False
         self.saved = time.monotonic()
 
-    def __call__(self, told: Progress, shown: Any, interrupted: bool) -> bool:
+    def keep(self) -> None:
+        """After a failure: save what there is to go on from."""
+        with suppress(Exception):  # the failure itself is what is told
+            if self.save and self.last and self.last.state:
+                self.save(self.last.state())
+
+    def __call__(self, told: Progress, shown: Any, interrupted: str) -> bool:
         self.last = told
         shown.total = told.steps
         if isfinite(told.figure):
@@ -91,36 +102,43 @@ class _Watched:
         if self.save and told.state and time.monotonic() - self.saved > CHECKPOINT_SECONDS:
             self.save(told.state())
             self.saved, self.checkpointed = time.monotonic(), True
-        self.interrupted = interrupted and told.step < told.steps
-        return self.interrupted
+        self.interrupted = interrupted if told.step < told.steps else ""
+        return bool(self.interrupted)
 
     def outcome(self, steering: Steering, seconds: float | None) -> Outcome:
         last = self.last
         if last is None:
             return Outcome(steering)
         early = last.step < last.steps and seconds is not None and last.seconds >= seconds
-        stopped = "Ctrl-C" if self.interrupted else "time" if early else ""
+        stopped = self.interrupted or ("time" if early else "")
         return Outcome(
             steering, last.step, last.seconds, self.figures, stopped, self.checkpointed, last.state
         )
 
 
 @contextmanager
-def stop_on_interrupt() -> Iterator[Callable[[], bool]]:
-    """Gives a function that tells whether Ctrl-C was pressed; the usual handler is back afterwards."""
-    pressed = threading.Event()
+def stop_on_interrupt() -> Iterator[Callable[[], str]]:
+    """Gives a function that tells what asked to stop, Ctrl-C or SIGTERM; "" while nothing did.
 
-    def on_interrupt(number: int, frame: Any) -> None:
-        if pressed.is_set():
+    The usual handlers are back afterwards.
+    """
+    asked: list[str] = []
+
+    def on_signal(number: int, frame: Any) -> None:
+        if asked:
             raise KeyboardInterrupt
-        pressed.set()
+        asked.append(SIGNALS[number])
         complain("stopping after this step and keeping what was learned; Ctrl-C again aborts.")
 
+    def told() -> str:
+        return asked[0] if asked else ""
+
     if threading.current_thread() is not threading.main_thread():  # signals belong to the main thread
-        yield pressed.is_set
+        yield told
         return
-    usual = signal.signal(signal.SIGINT, on_interrupt)
+    usual = {number: signal.signal(number, on_signal) for number in SIGNALS}
     try:
-        yield pressed.is_set
+        yield told
     finally:
-        signal.signal(signal.SIGINT, usual)
+        for number, handler in usual.items():
+            signal.signal(number, handler)

@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from lineas.errors import SteeringFileError
-
-SUFFIX = ".checkpoint"
+from lineas.cli.console import complain
+from lineas.cli.files import CHECKPOINT
+from lineas.errors import ConfigError, SteeringFileError, plain
 
 
 @dataclass(frozen=True)
@@ -37,23 +37,56 @@ def save_run(asked: Run, state: Mapping[str, Any], path: Path) -> None:
     save_checkpoint({**state, "run": asdict(asked)}, path)
 
 
+def keep_run(asked: Run, state: Mapping[str, Any], path: Path) -> bool:
+    """The same where a failure must not end a training: a line on stderr, and False."""
+    try:
+        save_run(asked, state, path)
+    except SteeringFileError as error:
+        complain(f"note: there is no checkpoint to go on from. {error}")
+        return False
+    return True
+
+
 def load_run(path: str | Path) -> tuple[Run, dict[str, Any]]:
     """The run, and the state that `Trainer.load_state` takes.
 
-    Raises `SteeringFileError` for a file that is missing, damaged or holds no run.
+    Raises `SteeringFileError` for a file that is missing, damaged or holds no run with known options.
     """
     from lineas.fitting.resume_files import load_checkpoint
+    from lineas.methods.lineas.config import TrainConfig
 
     state = load_checkpoint(path)
-    run = state.pop("run", None)
-    known = {entry.name for entry in fields(Run)}
     try:
-        # A file has no tuples, only lists.
-        values: dict[str, Any] = {
-            name: tuple(v) if isinstance(v, list) else v for name, v in run.items() if name in known
-        }
-        return Run(**values), state
-    except (AttributeError, TypeError) as error:
+        run = _run(state.pop("run", None))
+        TrainConfig(**run.config)
+    except (AttributeError, TypeError, ConfigError) as error:
         raise SteeringFileError(
-            f"{path} does not say what was trained. Give a file that lineas train wrote, ending in {SUFFIX}."
+            f"{plain(path)} does not say what was trained in words of this version ({plain(error, 120)}). "
+            f"Give a file that lineas train wrote, ending in {CHECKPOINT}, or start afresh."
         ) from error
+    return run, state
+
+
+def _run(told: Any) -> Run:
+    """A file has no tuples, only lists. Raises TypeError where an entry is not of its kind."""
+    known = {entry.name for entry in fields(Run)}
+    values: dict[str, Any] = {
+        name: tuple(v) if isinstance(v, list) else v for name, v in told.items() if name in known
+    }
+    run = Run(**values)
+    texts = {name: value for name, value in values.items() if name not in (*_LISTS, "config")}
+    wrong = [name for name, value in texts.items() if not isinstance(value, str | None)]
+    wrong += [name for name in ("model", "output", "label") if getattr(run, name) is None]
+    wrong += [name for name in _LISTS if not _is_list_of_texts(getattr(run, name), name == "sites")]
+    if wrong or not isinstance(run.config, dict) or not all(isinstance(key, str) for key in run.config):
+        raise TypeError(f"{', '.join([*wrong, 'config'])} cannot be read")
+    return run
+
+
+_LISTS = ("source", "target", "preserve", "sites")
+
+
+def _is_list_of_texts(value: Any, may_be_none: bool) -> bool:
+    if value is None:
+        return may_be_none
+    return isinstance(value, tuple) and all(isinstance(each, str) for each in value)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
@@ -80,6 +81,20 @@ class MicroBatches:
                 "or the length of the texts, choose fewer sites, or load the model in half precision."
             ) from error
         self.size //= 2
+
+
+@contextmanager
+def memory_told() -> Iterator[None]:
+    """A lack of memory where micro-batches cannot help, as in an optimiser's step, is a `LineasError` too."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, LineasError) or not is_out_of_memory(error):
+            raise
+        raise LineasError(
+            "Memory ran out outside of the model's own runs. Close other programs that use it, lower "
+            "micro_batch, choose fewer sites, or load the model in half precision."
+        ) from error
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -13,7 +13,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from lineas.apply.check import fingerprint
+from lineas.apply.fingerprint import fingerprint, has_weights
 from lineas.errors import PromptError, SiteError
 from lineas.fitting.recomputing import checkpoints_itself, in_its_own_way, recomputed
 from lineas.maths.pooling import MeanPooling, Pooling
@@ -177,6 +177,10 @@ class Problem(ABC):
     def fingerprint(self) -> str:
         """What recognises the model's weights, read once."""
         return fingerprint(self.components, self.sites)
+
+    def has_weights(self, made_on: str) -> bool | None:
+        """Are the model's weights those of a fingerprint, of this version or an older one? None: unknown."""
+        return has_weights(self.components, self.sites, made_on)
 
     def provenance(self, method: str, **settings: str | int | float | bool) -> Provenance:
         """Where a steering fitted on this problem comes from."""

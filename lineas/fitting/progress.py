@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from lineas.errors import ConfigError
+from lineas.fitting.micro_batches import memory_told
 from lineas.fitting.problem import Problem
 from lineas.steering.site import Site
 from lineas.steering.steering import Steering
@@ -143,6 +144,7 @@ class Steps:
 def fitting_mode(problem: Problem, gradients: bool) -> Iterator[None]:
     """The model frozen and outside inference mode, with or without gradients; as before when it ends."""
     with ExitStack() as stack:
+        stack.enter_context(memory_told())
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.enable_grad() if gradients else torch.no_grad())
         stack.enter_context(problem.frozen())

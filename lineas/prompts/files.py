@@ -11,6 +11,8 @@ from pathlib import Path
 
 from lineas.errors import PromptError
 
+MOST_BYTES = 64 * 2**20
+
 
 def parse_prompts(text: str) -> tuple[str, ...]:
     """Non-empty lines of a text, stripped; lines that start with `#` are comments."""
@@ -27,18 +29,7 @@ def read_prompts(path: str | Path) -> tuple[str, ...]:
     Raises:
         PromptError: the file is missing, unreadable, not UTF-8, or holds fewer than two prompts.
     """
-    try:
-        # utf-8-sig also takes the byte order mark that some editors write.
-        prompts = parse_prompts(Path(path).read_text(encoding="utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise PromptError(
-            f"{path} is not UTF-8 text (byte {error.start}). Save it as UTF-8 and try again."
-        ) from error
-    except OSError as error:
-        raise PromptError(
-            f"Cannot read prompts from {path}: {error.strerror or error}. "
-            "Expected a text file with one prompt per line; check the path."
-        ) from error
+    prompts = parse_prompts(read_lines(path))
     if len(prompts) < 2:
         got = "no prompt" if not prompts else "only one prompt"
         raise PromptError(
@@ -46,6 +37,31 @@ def read_prompts(path: str | Path) -> tuple[str, ...]:
             "16 to 64 prompts work well, and lines that start with # are comments."
         )
     return prompts
+
+
+def read_lines(path: str | Path) -> str:
+    """A UTF-8 text file as a whole, up to 64 MB. Raises `PromptError`, also for pipes and devices."""
+    try:
+        file = Path(path)
+        if file.exists() and not file.is_file():
+            raise PromptError(
+                f"{path} is a folder, a pipe or a device, expected a text file; check the path."
+            )
+        if file.stat().st_size > MOST_BYTES:
+            raise PromptError(f"{path} has more than {MOST_BYTES} bytes. Give a smaller file.")
+        # utf-8-sig also takes the byte order mark that some editors write.
+        return file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise PromptError(
+            f"{path} is not UTF-8 text (byte {error.start}). Save it as UTF-8 and try again."
+        ) from error
+    except (OSError, ValueError) as error:
+        if isinstance(error, PromptError):
+            raise
+        raise PromptError(
+            f"Cannot read prompts from {path}: {getattr(error, 'strerror', None) or error}. "
+            "Expected a text file with one prompt per line; check the path."
+        ) from error
 
 
 @lru_cache(maxsize=1)

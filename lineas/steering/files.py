@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import secrets
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -15,18 +14,26 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from lineas.errors import LineasError, MapError, NewerFormatError, SteeringFileError
+from lineas.errors import LineasError, MapError, NewerFormatError, SteeringFileError, plain
 from lineas.maps.base import Map, family, map_from_tensors
 from lineas.steering.provenance import Provenance
+from lineas.steering.reading import MAX_BYTES, MAX_TEXT, open_tensors, parsed
 from lineas.steering.site import Site
 from lineas.steering.steering import Steering
+from lineas.steering.writing import write_atomically
+
+__all__ = ["load_steering", "save_steering", "write_atomically"]
 
 FORMAT = "lineas.steering"
 FORMAT_VERSION = "1.0"
-MAX_BYTES = 2**30
+MAX_SITES = 2**13
 MAX_WIDTH = 2**20
 # A sparse map is few bytes in the file and `width` numbers in memory: the sum over sites is bounded too.
 MAX_UNITS = 2**24
+MAX_NUMBERS = MAX_BYTES // 4
+"""Numbers in all tensors as loaded, in float32."""
+MAX_AXIS = 4
+"""The largest activation is that of a video: [b, d, f, h, w]."""
 DTYPES = {"float32": torch.float32, "float16": torch.float16}
 
 
@@ -36,7 +43,8 @@ def save_steering(
     """Write a steering to `path`, replacing what is there only when the new file is complete.
 
     dtype: "float32" (exact for float32 maps) or "float16" (half the size, values rounded to 11 bits).
-    Raises `MapError` when a tensor cannot be stored, `SteeringFileError` when the file cannot be written.
+    Texts of the provenance are cut to what a file may hold. Raises `MapError` when a tensor cannot be stored,
+    `SteeringFileError` when the file cannot be written or is larger than what would be read again.
     """
     if dtype not in DTYPES:
         raise SteeringFileError(f"Unknown dtype {dtype!r} for a file, expected one of {list(DTYPES)}.")
@@ -50,7 +58,7 @@ def save_steering(
             raise MapError(f"{site} cannot be stored as {dtype}: {error}") from error
         tensors |= {f"{index}.{name}": tensor for name, tensor in _packed(stored).items()}
         sites.append(asdict(site) | {"kind": map.kind, "width": map.width})
-    made = steering.provenance
+    made = steering.provenance.bounded()
     provenance = {f.name: getattr(made, f.name) for f in fields(made)} | {"settings": dict(made.settings)}
     metadata = {
         "format": FORMAT,
@@ -58,6 +66,7 @@ def save_steering(
         "sites": json.dumps(sites),
         "provenance": json.dumps(provenance),
     }
+    _check_size(path, steering, metadata)
     write_atomically(path, safetensors.torch.save(tensors, metadata))
 
 
@@ -68,14 +77,7 @@ def load_steering(path: str | Path) -> Steering:
     `NewerFormatError` for one that a newer library wrote.
     """
     try:
-        if not os.path.isfile(path):
-            raise SteeringFileError("there is no such file")
-        size = os.path.getsize(path)
-        if size > MAX_BYTES:
-            raise SteeringFileError(
-                f"it has {size} bytes, more than the {MAX_BYTES} that a steering may have"
-            )
-        with safetensors.safe_open(path, framework="pt") as file:
+        with open_tensors(path) as file:
             metadata = file.metadata() or {}
             _check_format(metadata)
             return _read(file, _sites(metadata), _provenance(metadata))
@@ -83,29 +85,22 @@ def load_steering(path: str | Path) -> Steering:
         raise
     except (LineasError, OSError, safetensors.SafetensorError, ValueError, RecursionError) as error:
         raise SteeringFileError(
-            f"Cannot read a steering from {path}: {error}. Give a complete file written by lineas; "
-            "a broken download must be repeated."
+            f"Cannot read a steering from {plain(path)}: {plain(error)}. Give a complete file written by "
+            "lineas; a broken download must be repeated."
         ) from error
 
 
-def write_atomically(path: str | Path, data: bytes) -> None:
-    """Write a whole file or nothing, through a temporary file beside it. Raises `SteeringFileError`."""
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        try:
-            with open(temporary, "xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
+def _check_size(path: str | Path, steering: Steering, metadata: Mapping[str, str]) -> None:
+    """Raise `SteeringFileError` for what `load_steering` would refuse."""
+    numbers = sum(tensor.numel() for map in steering.maps.values() for tensor in map.tensors().values())
+    units = sum(map.width for map in steering.maps.values())
+    texts = max(map(len, metadata.values()))
+    if len(steering.maps) > MAX_SITES or numbers > MAX_NUMBERS or units > MAX_UNITS or texts > MAX_TEXT:
         raise SteeringFileError(
-            f"Cannot write {path}: {error.strerror or error}. Choose an existing folder that you may write, "
-            f"on a disk with {len(data)} bytes free. What was there before is unchanged."
-        ) from error
+            f"Cannot write {plain(path)}: a steering of {len(steering.maps)} sites, {units} units and "
+            f"{numbers} numbers is larger than a file may be ({MAX_SITES}, {MAX_UNITS}, {MAX_NUMBERS}). "
+            "Keep fewer sites: steering.restrict(…), or fit a lower rank."
+        )
 
 
 def _packed(map: Map) -> dict[str, Tensor]:
@@ -125,7 +120,7 @@ def _packed(map: Map) -> dict[str, Tensor]:
 
 def _check_format(metadata: Mapping[str, str]) -> None:
     if metadata.get("format") != FORMAT:
-        raise SteeringFileError(f"its format is {metadata.get('format')!r}, expected {FORMAT!r}")
+        raise SteeringFileError(f"its format is {plain(metadata.get('format'), 40)!r}, expected {FORMAT!r}")
     version = metadata.get("format_version", "")
     major, dot, minor = version.partition(".")
     if not (dot and major.isdecimal() and minor.isdecimal() and len(version) < 16):
@@ -139,9 +134,9 @@ def _check_format(metadata: Mapping[str, str]) -> None:
 
 def _sites(metadata: Mapping[str, str]) -> list[tuple[Site, str, int]]:
     """The site table: site, kind of map, width."""
-    table = json.loads(metadata.get("sites", "null"))
-    if not isinstance(table, list):
-        raise SteeringFileError("it has no table of sites")
+    table = parsed(metadata.get("sites", "null"))
+    if not isinstance(table, list) or len(table) > MAX_SITES:
+        raise SteeringFileError(f"it has no table of up to {MAX_SITES} sites")
     sites = [_site(entry) for entry in table]
     units = sum(width for _, _, width in sites)
     if units > MAX_UNITS:
@@ -154,26 +149,38 @@ def _sites(metadata: Mapping[str, str]) -> list[tuple[Site, str, int]]:
 def _site(entry: Any) -> tuple[Site, str, int]:
     types = {"name": str, "output": int, "axis": int, "kind": str, "width": int}
     if not isinstance(entry, dict) or any(type(entry.get(key)) is not kind for key, kind in types.items()):
-        raise SteeringFileError(f"its table of sites holds {str(entry)[:100]!r}, expected {list(types)}")
-    if not (0 < entry["width"] <= MAX_WIDTH and abs(entry["axis"]) < 8 and 0 <= entry["output"] < MAX_WIDTH):
-        raise SteeringFileError(f"site {entry['name'][:100]!r} has an impossible width, axis or output")
-    return Site(entry["name"], entry["output"], entry["axis"]), entry["kind"], entry["width"]
+        shown = plain(dict(list(entry.items())[:8]) if isinstance(entry, dict) else type(entry), 100)
+        raise SteeringFileError(f"its table of sites holds {shown}, expected {list(types)}")
+    within = 0 < entry["width"] <= MAX_WIDTH and abs(entry["axis"]) <= MAX_AXIS
+    if not (within and 0 <= entry["output"] < MAX_WIDTH):
+        raise SteeringFileError(
+            f"site {plain(entry['name'], 80)!r} has an impossible width, axis or output: a width of up to "
+            f"{MAX_WIDTH}, an axis of -{MAX_AXIS} to {MAX_AXIS} and an output from 0 are expected"
+        )
+    return Site(entry["name"], entry["output"], entry["axis"]), plain(entry["kind"], 40), entry["width"]
 
 
 def _provenance(metadata: Mapping[str, str]) -> Provenance:
     """Fields of later minor versions are left out."""
-    entry = json.loads(metadata.get("provenance", "{}"))
+    entry = parsed(metadata.get("provenance", "{}"))
     if not isinstance(entry, dict):
         raise SteeringFileError("its provenance is not an object")
     known = {f.name: entry[f.name] for f in fields(Provenance) if f.name in entry}
-    return Provenance(**known)
+    made = Provenance(**known)
+    if made != made.bounded():
+        raise SteeringFileError("its provenance holds more or longer entries than there may be")
+    return made
 
 
 def _read(file: Any, sites: list[tuple[Site, str, int]], provenance: Provenance) -> Steering:
     by_site: dict[str, set[str]] = {}
+    numbers = 0
     for key in file.keys():  # noqa: SIM118 - the file is no mapping
         place, _, name = key.partition(".")
         by_site.setdefault(place, set()).add(name)
+        numbers += math.prod(file.get_slice(key).get_shape())
+    if numbers > MAX_NUMBERS:
+        raise SteeringFileError(f"it holds {numbers} numbers, more than {MAX_NUMBERS}")
     maps: dict[Site, Map] = {}
     for index, (site, kind, width) in enumerate(sites):
         names = by_site.pop(str(index), set())
@@ -187,7 +194,7 @@ def _read(file: Any, sites: list[tuple[Site, str, int]], provenance: Provenance)
         tensors |= {name: _tensor(file, f"{index}.{name}") for name in names}
         maps[site] = _map(kind, tensors, width)
     if by_site:
-        raise SteeringFileError(f"it holds unexpected tensors, such as {min(by_site)[:100]!r}")
+        raise SteeringFileError(f"it holds unexpected tensors, such as {plain(min(by_site), 80)!r}")
     return Steering(maps, provenance)
 
 
@@ -202,7 +209,9 @@ def _tensor(file: Any, key: str) -> Tensor:
     dtype = file.get_slice(key).get_dtype()
     expected = ("I32",) if key.endswith(".index") else ("F32", "F16")
     if dtype not in expected:
-        raise SteeringFileError(f"tensor {key} has dtype {dtype}, expected {' or '.join(expected)}")
+        raise SteeringFileError(
+            f"tensor {plain(key, 80)} has dtype {dtype}, expected {' or '.join(expected)}"
+        )
     tensor = file.get_tensor(key)
     # Copied: the tensor may be a window on the mapped file, which can change or vanish.
     return tensor.clone() if dtype == "I32" else tensor.to(torch.float32, copy=True)

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field, fields, replace
 from lineas.errors import ConfigError
 
 Setting = str | int | float | bool | None
+MAX_SETTINGS = 500
+MAX_TEXT, MAX_NOTES = 2000, 50_000
+"""Signs of one text, and of the notes."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,18 @@ class Provenance:
             raise ConfigError(
                 f"{', '.join(wrong)} of a provenance must be text, or a plain value in settings."
             )
+
+    def bounded(self) -> Provenance:
+        """The same with texts, names of settings and their number cut to what a file may hold."""
+        whole = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("settings", "notes")}
+        few = list(self.settings.items())[:MAX_SETTINGS]
+        settings = {name[:MAX_TEXT]: v[:MAX_TEXT] if isinstance(v, str) else v for name, v in few}
+        # Of notes the newest are kept: they say what was done to the file last.
+        return Provenance(
+            **{name: text[:MAX_TEXT] for name, text in whole.items()},
+            settings=settings,
+            notes=self.notes[-MAX_NOTES:],
+        )
 
     def noted(self, remark: str) -> Provenance:
         """The same with one more line of notes."""

@@ -9,7 +9,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from lineas.errors import SiteError
+from lineas.errors import SiteError, plain
+
+LONGEST_NAME = 500
 
 
 @dataclass(frozen=True, order=True)
@@ -19,6 +21,9 @@ class Site:
     name: canonical module path, such as "unet.mid_block.attentions.0.norm".
     output: index into the module's outputs, 0 for the first or only one.
     axis: unit axis of the output, −1 for [b, s, d], 1 for [b, c, h, w].
+
+    Raises `SiteError` for a name that is empty, longer than 500 signs or holds signs that do not print, and
+    for a negative output.
     """
 
     name: str
@@ -28,6 +33,11 @@ class Site:
     def __post_init__(self) -> None:
         if not self.name or self.output < 0:
             raise SiteError(f"A site needs a name and an output ≥ 0, got {self.name!r}, {self.output}.")
+        if len(self.name) > LONGEST_NAME or not self.name.isprintable():
+            raise SiteError(
+                f"The site name {plain(self.name, 80)!r} is too long or holds signs that do not print, "
+                f"expected a module path of up to {LONGEST_NAME} signs."
+            )
 
     def __str__(self) -> str:
         return self.name if self.output == 0 else f"{self.name}:{self.output}"

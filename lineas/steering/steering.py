@@ -15,6 +15,7 @@ from torch import Tensor
 from lineas.errors import ConfigError, MapError
 from lineas.maps.base import Map
 from lineas.maps.stacked import join
+from lineas.steering.fingerprints import joined, restricted, same_weights
 from lineas.steering.provenance import Provenance, Setting
 from lineas.steering.site import Site, match_names
 from lineas.steering.summary import headline, table
@@ -107,14 +108,16 @@ class Steering:
     def restrict(self, patterns: str | Sequence[str]) -> Steering:
         """Keep the sites whose full names match a pattern (fnmatch). `SiteError` when nothing is left.
 
-        The fingerprint covers all sites of a fit, so it is dropped when a site is.
+        The fingerprint stays for the components that still hold a site.
         """
         kept = set(match_names(patterns, [str(site) for site in self.maps]))
         maps = {site: map for site, map in self.maps.items() if str(site) in kept}
         if len(maps) == len(self.maps):
             return self
         remark = f"restricted to {len(maps)} of {len(self.maps)} sites"
-        return Steering(maps, replace(self.provenance, fingerprint="").noted(remark))
+        components = {site.name.partition(".")[0] for site in maps} | {""}
+        print_ = restricted(self.provenance.fingerprint, components)
+        return Steering(maps, replace(self.provenance, fingerprint=print_).noted(remark))
 
     def allclose(self, other: Steering, rtol: float = 1e-5, atol: float = 1e-8) -> bool:
         """True when both have the same sites in the same order, the same kinds of maps and close tensors."""
@@ -132,14 +135,14 @@ class Steering:
         return "\n".join([*headline(self), *table(self)])
 
     def save(self, path: str | Path, dtype: Literal["float32", "float16"] = "float32") -> None:
-        """Write one safetensors file; see `lineas.storage.save_steering`."""
+        """Write one safetensors file; see `lineas.steering.files.save_steering`."""
         from lineas.steering.files import save_steering
 
         save_steering(self, path, dtype)
 
     @classmethod
     def load(cls, path: str | Path) -> Steering:
-        """Read a file written by `save`; see `lineas.storage.load_steering`."""
+        """Read a file written by `save`; see `lineas.steering.files.load_steering`."""
         from lineas.steering.files import load_steering
 
         return load_steering(path)
@@ -172,11 +175,12 @@ def _joint_provenance(first: Steering, second: Steering, settings: Mapping[str, 
     a, b = first.provenance, second.provenance
     if a.base_model and b.base_model and a.base_model != b.base_model:
         warnings.warn(f"These steerings were made for {a.base_model} and {b.base_model}.", stacklevel=3)
-    same_sites = set(first.sites) == set(second.sites)
+    if same_weights(a.fingerprint, b.fingerprint) is False:
+        warnings.warn("These steerings were fitted on other weights; the first's are kept.", stacklevel=3)
     return Provenance(
         method="compose",
         base_model=a.base_model or b.base_model,
-        fingerprint=a.fingerprint if same_sites and a.fingerprint == b.fingerprint else "",
+        fingerprint=joined(a.fingerprint, b.fingerprint),
         settings=settings,
         library_version=a.library_version,
         notes=f"1: {a.method} {dict(a.settings)}\n2: {b.method} {dict(b.settings)}",

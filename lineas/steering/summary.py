@@ -8,10 +8,19 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from lineas.errors import plain
 from lineas.maps.base import Map
 
 if TYPE_CHECKING:
     from lineas.steering.steering import Steering
+
+
+MOST = 2000
+"""Signs of one line; what a stranger wrote into a file is shown in plain letters."""
+
+
+SHOWN = 40
+"""Signs of a fingerprint."""
 
 
 def headline(steering: Steering) -> list[str]:
@@ -19,13 +28,17 @@ def headline(steering: Steering) -> list[str]:
     units = sum(map.width for map in steering.maps.values())
     facts = {
         "sites": f"{len(steering.maps)}, {units} units, sparsity {steering.sparsity:.1%}",
-        "made for": f"{made.base_model} {made.fingerprint}".strip(),
+        "made for": f"{made.base_model} {_short(made.fingerprint)}".strip(),
         "made by": f"lineas {made.library_version} {made.created}".rstrip() if made.library_version else "",
         "settings": ", ".join(f"{name} {value}" for name, value in made.settings.items()),
-        "notes": made.notes.replace("\n", "; "),
+        "notes": "; ".join(made.notes.splitlines()),
     }
-    lines = [f"  {name}: {fact}" for name, fact in facts.items() if fact]
-    return [f"Steering {made.method}".rstrip(), *lines]
+    lines = [f"  {name}: {plain(fact, MOST)}" for name, fact in facts.items() if fact]
+    return [f"Steering {plain(made.method, 60)}".rstrip(), *lines]
+
+
+def _short(fingerprint: str) -> str:
+    return fingerprint if len(fingerprint) <= SHOWN else f"{fingerprint[:SHOWN]}…"
 
 
 def table(steering: Steering) -> list[str]:

@@ -3,7 +3,6 @@ from __future__ import annotations
 import argparse
 import os
 import signal
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -203,7 +202,7 @@ def test_nan_weights_are_named_before_the_first_step(
     pipe = fakes.FakePipe()
     with torch.no_grad():
         pipe.components["unet"].blocks[1].conv.weight[0, 0, 0, 0] = torch.nan
-    monkeypatch.setattr(sys.modules["lineas.adapters"], "load_pipeline", lambda *_, **__: pipe)
+    monkeypatch.setattr("lineas.adapters.images.loading.load_pipeline", lambda *_, **__: pipe)
     code, _, err = lineas(*TRAIN)
     assert code == 2
     assert "not finite" in err
@@ -254,7 +253,7 @@ def test_a_read_only_folder_is_refused_before_training(
         raise OSError(30, "Read-only file system")
 
     monkeypatch.setattr("tempfile.TemporaryFile", refuse)
-    monkeypatch.setattr(sys.modules["lineas.adapters"], "load_pipeline", None)  # is not reached
+    monkeypatch.setattr("lineas.adapters.images.loading.load_pipeline", None)  # is not reached
     code, _, err = lineas(*TRAIN)
     assert code == 2
     assert "Read-only file system" in err

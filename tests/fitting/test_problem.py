@@ -124,7 +124,7 @@ def test_nothing_behind_the_last_site_runs_once_the_order_is_known() -> None:
 def test_the_provenance_is_complete() -> None:
     made = ToyProblem().provenance("method", steps=3)
     assert (made.method, made.base_model, made.settings["steps"]) == ("method", "toy", 3)
-    assert made.fingerprint.startswith("1:") and made.created.endswith("Z") and made.library_version
+    assert made.fingerprint.startswith("2:") and made.created.endswith("Z") and made.library_version
     assert made.fingerprint != ToyProblem(seed=1).fingerprint
 
 

@@ -1,21 +1,17 @@
-"""Sites: names, kinds, widths, near names, and the fingerprint."""
+"""Sites: names, kinds, widths and near names."""
 
 from __future__ import annotations
 
 from types import SimpleNamespace
 
 import pytest
-import torch
 from torch import nn
-from toys.models import CASES, AdaLayerNorm, Block, affine, noise, randomised, toy_unet
+from toys.models import CASES, AdaLayerNorm, Block, noise, randomised, toy_unet
 
-from lineas.apply.check import fingerprint, same_weights
-from lineas.apply.fusing import fuse
 from lineas.errors import MismatchError, SiteError
 from lineas.modules.kinds import is_norm, unit_axis, width
 from lineas.modules.names import find_sites, module_tree, named_modules, resolve
 from lineas.steering.site import Site
-from lineas.steering.steering import Steering
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -104,31 +100,3 @@ def test_names_of_a_clip_text_encoder_do_not_depend_on_the_library_version() -> 
         names = named_modules({"text_encoder": encoder(config)})
         assert "text_encoder.text_model.encoder.layers.0.layer_norm1" in names
         assert "text_encoder.text_model.final_layer_norm" in names
-
-
-def test_fingerprint_knows_the_weights_and_not_the_sites_or_the_precision() -> None:
-    unet = toy_unet().half().float()  # weights as a half-precision file holds them
-    components = {"unet": unet, "text_encoder": randomised(nn.LayerNorm(3))}
-    all_sites = find_sites(components, "*norm*")
-    print_ = fingerprint(components, all_sites)
-    assert fingerprint(components, all_sites[1:2]) == print_
-    assert same_weights(print_, fingerprint({"unet": toy_unet().half()}, all_sites)) is True
-    assert same_weights(print_, fingerprint({"unet": toy_unet(seed=5)}, all_sites)) is False
-    assert same_weights(print_, fingerprint({"other": unet}, [Site("other.x")])) is None
-    assert same_weights(print_, "") is None
-
-
-def test_fingerprint_reads_a_bare_site_component_and_gives_up_on_meta() -> None:
-    components = {"text_encoder": nn.LayerNorm(3), "unet": toy_unet()}
-    assert fingerprint(components, [Site("unet.conv_norm_out")]).count("=") == 1
-    with torch.device("meta"):
-        hollow = nn.LayerNorm(3)
-    assert fingerprint({"": hollow}, []) == ""
-
-
-def test_fingerprint_looks_through_what_is_fused() -> None:
-    unet = toy_unet()
-    sites = find_sites({"": unet}, "*norm*")
-    before = fingerprint({"": unet}, sites)
-    with fuse(unet, Steering({sites[0]: affine(4)})):
-        assert fingerprint({"": unet}, sites) == before

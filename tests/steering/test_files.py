@@ -22,7 +22,7 @@ from lineas.errors import MapError, NewerFormatError, SteeringFileError
 from lineas.maps.affine import AffineMap
 from lineas.maps.gated import GatedMap
 from lineas.maps.low_rank import LowRankMap
-from lineas.steering import files as storage
+from lineas.steering import files, reading, writing
 from lineas.steering.files import load_steering, save_steering
 from lineas.steering.provenance import Provenance
 from lineas.steering.site import Site
@@ -103,7 +103,9 @@ def test_any_steering_comes_back(
     text: str,
 ) -> None:
     maps = {
-        Site(f"{text}.{i}", output, 1): AffineMap(torch.tensor(v), torch.tensor(v).flip(0))
+        Site(f"{''.join(filter(str.isprintable, text))[:400]}.{i}", output, 1): AffineMap(
+            torch.tensor(v), torch.tensor(v).flip(0)
+        )
         for i, v in enumerate(values)
     }
     one = Steering(maps, Provenance(notes=text, settings=settings))
@@ -159,7 +161,7 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(storage.os, step, full)
+    monkeypatch.setattr(writing.os, step, full)
     with pytest.raises(SteeringFileError, match=r"No space left.*unchanged") as caught:
         EXPECTED.at(0.5).save(path)
     assert isinstance(caught.value.__cause__, OSError)
@@ -170,7 +172,7 @@ def test_an_interruption_leaves_no_temporary_file(path: Path, monkeypatch: pytes
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(storage.os, "fsync", interrupted)
+    monkeypatch.setattr(writing.os, "fsync", interrupted)
     with pytest.raises(KeyboardInterrupt):
         EXPECTED.save(path)
     assert os.listdir(path.parent) == []
@@ -190,7 +192,7 @@ def test_a_read_only_folder_is_named(path: Path, monkeypatch: pytest.MonkeyPatch
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
     # Simulated: root, as which tests may run, can write into any folder.
-    monkeypatch.setattr(storage, "open", read_only, raising=False)
+    monkeypatch.setattr(writing, "open", read_only, raising=False)
     with pytest.raises(SteeringFileError, match=r"Read-only.*folder that you may write"):
         EXPECTED.save(path)
 
@@ -283,6 +285,15 @@ def test_hostile_headers_are_refused(path: Path, data: bytes) -> None:
         {"sites": [SITE | {"output": -1}]},
         {"sites": [SITE | {"axis": True}]},
         {"sites": [SITE | {"axis": 10**30}]},
+        *({"sites": [SITE | {"axis": axis}]} for axis in (5, 7, -7)),
+        {"sites": [SITE | {"name": "unet.\x1b[2Jnorm"}]},
+        {"sites": [SITE | {"name": "unet.norm\nlineas: all is well"}]},
+        {"sites": [SITE | {"name": "n" * 501}]},
+        {"sites": [SITE | {"name": f"n{i}"} for i in range(10_000)]},
+        {"sites": "[" + "[]," * 2_000_000 + "[]]"},
+        {"provenance": {"notes": "n" * 50_001}},
+        {"provenance": {"settings": {str(i): 0 for i in range(501)}}},
+        {"provenance": '{"settings": {"a": ' + "9" * 400 + "}}"},
         {"sites": [SITE | {"kind": "pickle"}]},
         {"sites": [SITE | {"kind": "gated"}]},
         {"sites": [SITE | {"width": 5}]},
@@ -354,8 +365,8 @@ def test_large_files_and_things_that_are_no_files_are_refused(
     with pytest.raises(SteeringFileError, match="no such file"):
         load_steering(path.parent)
     EXPECTED.save(path)
-    monkeypatch.setattr(storage, "MAX_BYTES", 100)
-    with pytest.raises(SteeringFileError, match="more than the 100"):
+    monkeypatch.setattr(reading, "MAX_BYTES", 10)
+    with pytest.raises(SteeringFileError, match="more than the 10 "):
         load_steering(path)
 
 
@@ -365,3 +376,89 @@ def test_a_loaded_steering_outlives_its_file(path: Path) -> None:
     path.write_bytes(b"")
     path.unlink()
     assert loaded.allclose(EXPECTED, 0, 0)
+
+
+def test_a_low_rank_map_may_not_fill_the_memory(path: Path) -> None:
+    large = torch.zeros(2**10, 2**15 + 1, dtype=torch.float16)
+    low_rank = {"0.rotation": large, "0.weight": large[:1].clone(), "0.bias": torch.zeros(1)}
+    site = SITE | {"kind": "low_rank", "width": 2**15 + 1}
+    write(path, {**dict.fromkeys(TENSORS), **low_rank}, sites=[site])
+    with pytest.raises(SteeringFileError, match="numbers, more than"):
+        load_steering(path)
+
+
+@pytest.mark.parametrize(
+    "text", ["\x1b]0;owned\x07\x1b[2J", "a\nlineas: saved", "\u202eevil", "a\r\x08b\x9b1m"]
+)
+def test_what_a_stranger_wrote_is_printed_in_plain_letters(path: Path, text: str) -> None:
+    made = {"method": text, "base_model": text, "settings": {text: text}, "notes": text}
+    shown = load_steering(write(path, provenance=made)).summary()
+    assert all(sign.isprintable() or sign == "\n" for sign in shown)
+    assert len(shown.splitlines()) == 7, "headline, four facts, head and one line of the table"
+    for metadata in (
+        {"format": text},
+        {"sites": [SITE | {"name": text}]},
+        {"sites": [SITE | {"kind": text}]},
+    ):
+        with pytest.raises(SteeringFileError) as caught:
+            load_steering(write(path, **metadata))
+        assert str(caught.value).isprintable() and len(str(caught.value)) < 1000
+
+
+def test_long_texts_are_cut_when_saved_and_never_lose_the_steering(path: Path) -> None:
+    long = Provenance("m" * 9000, notes="old " * 50_000 + "new", settings={"s" * 9000: "v" * 9000})
+    Steering(EXPECTED.maps, long).save(path)
+    made = load_steering(path).provenance
+    assert (len(made.method), len(made.notes), made.notes[-3:]) == (2000, 50_000, "new")
+    assert made.settings == {"s" * 2000: "v" * 2000}
+
+
+def test_what_could_not_be_read_again_is_not_written(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "MAX_SITES", 2)
+    many = {Site(f"n{i}"): AffineMap.identity(1) for i in range(3)}
+    with pytest.raises(SteeringFileError, match="larger than a file may be"):
+        Steering(many).save(path)
+    assert not path.exists()
+
+
+def test_pipes_and_devices_are_refused_without_waiting(path: Path) -> None:
+    os.mkfifo(path)
+    for place in (path, "/dev/zero"):
+        with pytest.raises(SteeringFileError, match="a pipe or a device"):
+            load_steering(place)
+
+
+def test_a_replaced_file_keeps_its_rights_and_its_symbolic_link(path: Path) -> None:
+    EXPECTED.save(path)
+    path.chmod(0o600)
+    link = path.with_name("link.safetensors")
+    link.symlink_to(path.name)
+    EXPECTED.at(0.5).save(link)
+    assert link.is_symlink() and path.stat().st_mode & 0o777 == 0o600
+    assert load_steering(path).allclose(EXPECTED.at(0.5))
+
+
+@pytest.mark.parametrize("length", range(244, 256))
+def test_names_may_be_as_long_as_the_system_takes(path: Path, length: int) -> None:
+    EXPECTED.save(path.with_name("n" * length))
+    assert os.listdir(path.parent) == ["n" * length]
+    with pytest.raises(SteeringFileError, match="Cannot write"):
+        EXPECTED.save(path.with_name("n" * 256))
+
+
+def test_names_that_could_not_be_read_back_are_refused(path: Path) -> None:
+    for name in (b"caf\xe9", b"a\0b"):
+        with pytest.raises(SteeringFileError, match="Cannot write"):
+            EXPECTED.save(path.parent / os.fsdecode(name))
+    assert os.listdir(path.parent) == []
+
+
+def test_temporary_files_of_killed_processes_go_and_no_others(path: Path) -> None:
+    names = (".lineas-0123.tmp", ".lineas-new.tmp", ".someone.tmp")
+    old, new, other = (path.with_name(name) for name in names)
+    for each in (old, new, other):
+        each.touch()
+    for each in (old, other):
+        os.utime(each, (0, 0))
+    EXPECTED.save(path)
+    assert not old.exists() and new.exists() and other.exists()

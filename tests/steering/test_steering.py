@@ -136,14 +136,14 @@ def test_composition_keeps_the_execution_order() -> None:
 
 def test_composition_says_what_it_is_made_of() -> None:
     a, b = (
-        steering(NORM, method="lineas", base_model="sdxl", fingerprint="1:a"),
+        steering(NORM, method="lineas", base_model="sdxl", fingerprint="1:unet=a"),
         steering(NORM, base_model="sd15"),
     )
     with pytest.warns(UserWarning, match="sdxl and sd15"):
         made = a.compose(b, weights=(0.5, 1)).provenance
-    assert (made.method, made.base_model, made.fingerprint) == ("compose", "sdxl", "")
+    assert (made.method, made.base_model, made.fingerprint) == ("compose", "sdxl", "1:unet=a")
     assert made.settings == {"mode": "sequence", "weight_1": 0.5, "weight_2": 1}
-    assert a.compose(a).provenance.fingerprint == "1:a"
+    assert a.compose(a).provenance.fingerprint == "1:unet=a"
 
 
 def test_compositions_that_do_not_exist_are_refused() -> None:
@@ -156,10 +156,10 @@ def test_compositions_that_do_not_exist_are_refused() -> None:
         a.compose(steering(Site(NORM.name, 0, -1)))
 
 
-def test_restriction_keeps_order_and_drops_the_fingerprint() -> None:
-    one = steering(NORM, TEXT, LAST, fingerprint="1:a")
+def test_restriction_keeps_order_and_the_fingerprint_of_what_is_left() -> None:
+    one = steering(NORM, TEXT, LAST, fingerprint="1:unet=a,text_encoder=b")
     kept = one.restrict("unet.*")
-    assert kept.sites == (NORM, LAST) and kept.provenance.fingerprint == ""
+    assert kept.sites == (NORM, LAST) and kept.provenance.fingerprint == "1:unet=a"
     assert "2 of 3" in kept.provenance.notes
     assert one.restrict(["*"]) is one
     with pytest.raises(SiteError, match=r"Near names: unet\.mid\.norm"):

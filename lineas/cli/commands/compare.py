@@ -41,6 +41,7 @@ def run(args: argparse.Namespace) -> None:
     steerings = [Steering.load(path) for path, _ in args.files]
     each = [(prompt, seed) for prompt in read_prompts(args.prompts) for seed in args.seeds]
     prompts, numbers = [prompt for prompt, _ in each], [seed for _, seed in each]
+    names = _names(args)
     output = files.new_file(args.output, args.force, ".html")
     model = models.load(args.model, args.task, args.recipe, args.dtype, args.device)
     if model.is_language:
@@ -54,7 +55,7 @@ def run(args: argparse.Namespace) -> None:
             sets.append(draw(prompts, 1.0, numbers))
         reference = draw(prompts, 0.0, numbers) if args.unsteered else None
     page = comparison_page(
-        prompts, sets[0], sets[1], _names(args), seeds=numbers, reference=reference,
+        prompts, sets[0], sets[1], names, seeds=numbers, reference=reference,
         question=args.question or QUESTION,
     )  # fmt: skip
     write_atomically(output, page.encode())
@@ -63,6 +64,11 @@ def run(args: argparse.Namespace) -> None:
 
 def _names(args: argparse.Namespace) -> tuple[str, str]:
     if args.names:
+        if "neither" in args.names or args.names[0] == args.names[1]:
+            raise ConfigError(
+                f"--names are {args.names[0]!r} and {args.names[1]!r}, expected two different ones other "
+                "than 'neither', which the page counts ties as."
+            )
         return args.names[0], args.names[1]
     first, second = (f"{Path(path).stem} at {weight:g}" for path, weight in args.files)
     return first, second

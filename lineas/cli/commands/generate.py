@@ -18,7 +18,7 @@ from lineas.errors import PromptError
 if TYPE_CHECKING:
     from lineas.steering.steering import Steering
 
-SHEET = "sweep.png"
+SHEET, TEXTS = "sweep.png", "texts.json"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -42,6 +42,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--seeds", type=seeds, default=(0,), metavar="N,…", help="Seeds of the noise (default 0)."
     )
     parser.add_argument("--output", default="out", metavar="FOLDER", help="Where files go (default: out).")
+    parser.add_argument("--force", action="store_true", help="Replace files that are there already.")
     parser.add_argument("--batch", type=int, default=4, metavar="N", help="Images drawn at once (default 4).")
     parser.add_argument(
         "--tokens", type=int, default=40, metavar="N", help="Length of generated text (default 40)."
@@ -68,11 +69,23 @@ def run(args: argparse.Namespace) -> None:
         warn_of_unknown_words(prompts)
     model = models.load(args.model, args.task, args.recipe, args.dtype, args.device)
     each = [(prompt, seed) for prompt in prompts for seed in args.seeds]
+    files.new_files(output, _names(args, each, model.is_language), args.force)
     make = _texts if model.is_language else _images
     make(args, model, steerings, each, output)
 
 
 Each = list[tuple[str, int]]
+
+
+def _names(args: argparse.Namespace, each: Each, is_language: bool) -> list[str]:
+    """The files that will be written."""
+    if is_language:
+        return [TEXTS]
+    return [SHEET] if args.sweep else [_picture(i, prompt, seed) for i, (prompt, seed) in enumerate(each)]
+
+
+def _picture(i: int, prompt: str, seed: int) -> str:
+    return f"{i:03}-{_slug(prompt)}-{seed}.png"
 
 
 def _images(
@@ -97,7 +110,7 @@ def _images(
         say(f"picture: {files.write_image(sheet, to / SHEET)}")
         return
     for i, (image, (prompt, seed)) in enumerate(zip(columns[0], each, strict=True)):
-        say(f"picture: {files.write_image(image, to / f'{i:03}-{_slug(prompt)}-{seed}.png')}")
+        say(f"picture: {files.write_image(image, to / _picture(i, prompt, seed))}")
 
 
 def _texts(
@@ -124,7 +137,7 @@ def _texts(
                 shown.update()
     for row in rows:
         say(f"[λ = {row['strength']:g}] {row['prompt']}{row['text']}")
-    say(f"texts: {files.write_json(rows, to / 'texts.json')}")
+    say(f"texts: {files.write_json(rows, to / TEXTS)}")
 
 
 def _prompts(args: argparse.Namespace) -> list[str]:
@@ -132,12 +145,7 @@ def _prompts(args: argparse.Namespace) -> list[str]:
 
     prompts = [prompt.strip() for prompt in args.prompts if prompt.strip()]
     if args.prompt_file:
-        try:
-            prompts += parse_prompts(Path(args.prompt_file).read_text(encoding="utf-8-sig"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise PromptError(
-                f"Cannot read prompts from {args.prompt_file}: {error}. Expected UTF-8 text, one per line."
-            ) from error
+        prompts += parse_prompts(files.read_text(args.prompt_file))
     if not prompts:
         raise PromptError(
             'Got no prompt. Write one, such as lineas generate "a cat at night", or use --prompts.'

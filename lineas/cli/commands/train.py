@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -23,7 +24,7 @@ from lineas.cli.method_options import (
     train_config,
 )
 from lineas.cli.prompt_sets import add_prompt_options, prompt_sets
-from lineas.cli.runs import SUFFIX, Run, load_run, save_run
+from lineas.cli.runs import Run, keep_run, load_run
 from lineas.errors import ConfigError, NonFiniteError
 from lineas.methods.registry import method_named
 
@@ -65,7 +66,15 @@ def run(args: argparse.Namespace) -> None:
     asked, state = _resumed(args) if args.resume else (_asked(args, method), None)
     # A resumed run may replace the file that its own first part wrote.
     output = files.new_file(asked.output, args.force or (args.resume is not None and args.output is None))
-    asked = replace(asked, output=str(output))
+    checkpoint = files.checkpoint_of(output, args.resume, args.force)
+    with files.claimed(output):
+        _train(args, method, replace(asked, output=str(output)), state, checkpoint)
+
+
+def _train(
+    args: argparse.Namespace, method: Method, asked: Run, state: dict[str, Any] | None, checkpoint: Path
+) -> None:
+    output = Path(asked.output)
     if asked.preserve and not method.preserves:
         complain(f"note: the method {method.name} does not use the preserve prompts.")
     say(f"loading {asked.model} …")
@@ -75,19 +84,18 @@ def run(args: argparse.Namespace) -> None:
     # A function given as an option has no name that a file could hold: methods without checkpoints keep it.
     config = method.config(**asked.config) if method.resumes else method_config(args)
     problem = build_problem(model, asked, getattr(config, "seed", 0))
-    checkpoint = output.with_suffix(SUFFIX)
     try:
         outcome = fit(
-            method, problem, config, args.seconds, state, lambda state: save_run(asked, state, checkpoint)
+            method, problem, config, args.seconds, state, lambda state: keep_run(asked, state, checkpoint)
         )
     except NonFiniteError as error:
         _keep_last_good(error, output, asked.label)
         raise
     files.save_or_rescue(labelled(outcome.steering, asked.label), output)
     _report(outcome, asked)
-    if outcome.stopped and outcome.state is not None:
-        save_run(asked, outcome.state(), checkpoint)
-        say(f"stopped by {outcome.stopped}; go on with: lineas train --resume {checkpoint}")
+    if outcome.stopped and outcome.state is not None and keep_run(asked, outcome.state(), checkpoint):
+        command = f"lineas train --resume {shlex.quote(str(checkpoint))}"
+        say(f"stopped by {outcome.stopped}; go on with: {command}")
     elif outcome.stopped:
         say(f"stopped by {outcome.stopped}, with what there was")
     elif outcome.checkpointed or (args.resume and checkpoint.resolve() == Path(args.resume).resolve()):
@@ -176,7 +184,7 @@ def _resumed(args: argparse.Namespace) -> tuple[Run, dict[str, Any]]:
 
 def _keep_last_good(error: NonFiniteError, output: Path, label: str) -> None:
     if error.steering is not None:
-        rest = output.with_name(f"{output.stem}-last-good{output.suffix}")
+        rest = files.free_name(output.with_name(f"{output.stem}-last-good{output.suffix}"))
         files.save_or_rescue(labelled(error.steering, label), rest)
         say(f"the last good steering is in {rest}")
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lineas.errors import ConfigError, HubError, LineasError, require
+from lineas.errors import ConfigError, HubError, LineasError, plain, require
+from lineas.evaluation.language.task_files import ENDINGS, read_task
 from lineas.evaluation.rates import Rate, bootstrap_interval
 
 
@@ -43,19 +44,20 @@ def multiple_choice(
 ) -> Accuracy:
     """Accuracy of a language model, as it is (steered or not), on a task of lm-eval.
 
-    task: the .yaml file of a task, whose data files are looked for beside it, or a name that lm-eval knows
-    ("mmlu", "arc_easy"; these load their questions from the hub). shots: solved examples before each
+    task: a .yaml or .jsonl file of questions, see `task_files`, of which nothing is executed; or a name that
+    lm-eval knows ("mmlu", "arc_easy"), whose code and templates come with lm-eval and are trusted, and whose
+    questions are loaded from the hub. shots: solved examples before each
     question; None is what the task says, 5 is usual for mmlu. limit: questions per task, None all.
 
-    Raises `MissingExtraError` without lm-eval, `ConfigError` for unknown tasks and `HubError` when the
-    questions cannot be had.
+    Raises `MissingExtraError` without lm-eval, `ConfigError` for unknown and unreadable tasks and `HubError`
+    when the questions cannot be had.
     """
     lm_eval, harness = (
         require("lm_eval", "language-evaluation"),
         require("lm_eval.models.huggingface", "language-evaluation"),
     )
     manager = require("lm_eval.tasks", "language-evaluation").TaskManager
-    local = Path(task).suffix in (".yaml", ".yml")
+    local = Path(task).suffix in ENDINGS
     wanted: Any = _local_task(Path(task)) if local else str(task)
     known = manager(include_defaults=not local)
     if not local and not known.match_tasks([str(task)]):
@@ -71,10 +73,12 @@ def multiple_choice(
             task_manager=known,
             bootstrap_iters=0,
         )
+    except LineasError:
+        raise
     except Exception as error:
         if isinstance(error, (OSError, ConnectionError)) or "hub" in str(error).lower():
             raise HubError(
-                f"The questions of {task} cannot be had ({_first_line(error)}). Check the connection, or "
+                f"The questions of {task} cannot be had ({plain(error, 200)}). Check the connection, or "
                 "give the .yaml of a local task."
             ) from error
         raise
@@ -89,18 +93,16 @@ def _judgements(samples: dict[str, Sequence[dict[str, Any]]]) -> list[bool]:
 
 
 def _local_task(path: Path) -> dict[str, Any]:
-    """The configuration in a task file, with its data files beside it."""
-    yaml = require("yaml", "language-evaluation")
-    try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise ConfigError(f"Cannot read the task {path}: {error}. Give a task file of lm-eval.") from error
-    files = (config.get("dataset_kwargs") or {}).get("data_files")
-    if isinstance(files, dict):
-        beside = {split: str((path.parent / name).resolve()) for split, name in files.items()}
-        config["dataset_kwargs"]["data_files"] = beside
-    return config
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0]
+    """The task of a file for lm-eval, with functions of ours where it would fill in templates."""
+    datasets = require("datasets", "language-evaluation")
+    rows = [{"question": i.text, "choices": list(i.choices), "answer": i.answer} for i in read_task(path)]
+    return {
+        "task": "local",
+        "custom_dataset": lambda **_: {"test": datasets.Dataset.from_list(rows)},
+        "test_split": "test",
+        "output_type": "multiple_choice",
+        "doc_to_text": lambda row: row["question"],
+        "doc_to_choice": lambda row: row["choices"],
+        "doc_to_target": lambda row: row["answer"],
+        "metric_list": [{"metric": "acc", "aggregation": "mean", "higher_is_better": True}],
+    }

@@ -122,8 +122,11 @@ class FullGradient:
         return self.batches.problem.recording(group, indices, transform, self.pooling[group])
 
     def _backward(self, outputs: list[Tensor], gradients: Sequence[Tensor] | None = None) -> None:
+        """Rows that no parameter reaches, as those of sites before the first steered one, go nowhere."""
         gradients = gradients or [torch.ones_like(output) for output in outputs]
-        torch.autograd.backward(outputs, [gradient * self.scale for gradient in gradients])
+        pairs = zip(outputs, gradients, strict=True)
+        sent = [(output, gradient * self.scale) for output, gradient in pairs if output.requires_grad]
+        torch.autograd.backward([output for output, _ in sent], [gradient for _, gradient in sent])
 
 
 def _shares(leaves: Rows, parts: Sequence[Rows]) -> list[tuple[Tensor, ...]]:

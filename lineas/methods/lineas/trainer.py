@@ -15,6 +15,7 @@ from lineas.errors import MismatchError, NonFiniteError
 from lineas.fitting.micro_batches import MicroBatches
 from lineas.fitting.problem import Group, Problem
 from lineas.fitting.progress import Callback, Progress, Steps, fitting_mode
+from lineas.fitting.resume_check import check_fit_known, check_state
 from lineas.maps.base import Map, map_from_tensors
 from lineas.maps.parameters import Parameters
 from lineas.maths.penalties import SparseGroupLasso
@@ -160,19 +161,25 @@ class Trainer:
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Continue from a `state` of a trainer of the same fit; more steps or another rate are welcome.
 
-        Raises `MismatchError` when the state is of another model, other prompts, sites or kind of maps.
+        Raises `MismatchError` when the state is of another model, other prompts, sites or kind of maps, and
+        `SteeringFileError` when it is no state of a trainer; nothing is taken from it then.
         """
+        check_fit_known(state)
         mine, other = self._identity(), state["fit"]
-        different = [name for name in mine if mine[name] != other.get(name)]
+        different = [name for name in mine if not self._agrees(name, mine[name], other.get(name))]
         if different:
             raise MismatchError(
                 f"The saved training is of another fit: {', '.join(different)} differ. Start it with the "
                 "same model, prompts, sites and options, or start afresh."
             )
+        groups = self.optimizer.param_groups
+        check_state(state, self.state(), [p for group in groups for p in group["params"]])
         self._restore(state["parameters"])
         self._best_parameters = [p.clone() for p in state["best_parameters"]]
         self._rate_scale = state["rate_scale"]
-        self.optimizer.load_state_dict(state["optimizer"])
+        # The settings are this trainer's own: another version of torch may know other ones.
+        own = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": state["optimizer"]["state"], "param_groups": own})
         self.steps.count, self.steps.earlier = state["step"], state["seconds"]
         self.history, best = list(state["history"]), state["best"]
         self.batches.size, self.gradient.scale = state["micro_batch"], state["scale"]
@@ -276,6 +283,11 @@ class Trainer:
         model = {"prompts": self.problem.prompts_hash, "weights": self.problem.fingerprint}
         return {"sites": [f"{site} {site.axis}" for site in self.problem.sites], **model, **chosen}
 
+    def _agrees(self, name: str, mine: Any, other: Any) -> bool:
+        if name == "weights" and isinstance(other, str) and mine != other:
+            return self.problem.has_weights(other) is True
+        return bool(mine == other)
+
     def _report(self, plain: Mapping[str, Any]) -> Report:
         return Report(
             **{**plain, "site_costs": dict(zip(self.problem.sites, plain["site_costs"], strict=False))}
@@ -285,9 +297,10 @@ class Trainer:
         if step == 0:
             message = f"{what} is not finite, first at {site}. Load the model in bfloat16 or float32."
             return NonFiniteError(message, step=0, site=str(site))
+        kept = "the best steering is kept" if self._best.steps else "no step was better than none"
         return NonFiniteError(
             f"{what} is not finite at step {self.steps.count + 1}, first at {site}. Lower the learning rate "
-            f"(it is {self.config.learning_rate:g}), or turn standardise on; the best steering is kept.",
+            f"(it is {self.config.learning_rate:g}), or turn standardise on; {kept}.",
             step=self.steps.count + 1,
             site=str(site),
             steering=self._steering(self._best) if self._best.steps else None,

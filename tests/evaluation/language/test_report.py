@@ -165,7 +165,7 @@ def test_accuracy_comes_from_the_harness_and_changes_are_paired() -> None:
     pytest.importorskip("lm_eval")
     found = multiple_choice(model("Llama"), tokenizer(), EVERYDAY, limit=6)
     assert found.rate.total == 6
-    with pytest.raises(ConfigError, match="Cannot read the task"):
+    with pytest.raises(PromptError, match="Cannot read"):
         multiple_choice(model("Llama"), tokenizer(), "nowhere.yaml")
     base, worse = Accuracy((True, True, False, True)), Accuracy((True, False, False, True))
     change, low, high = worse.change_over(base)
