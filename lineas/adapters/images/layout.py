@@ -126,17 +126,17 @@ def find_layouts(base: Run, changed: Sequence[Run]) -> dict[Site, list[Layout | 
             "a recipe under which it sees them."
         )
     known: dict[Any, Layout | None] = {}
+    whole = {call[:2] for call in _whole_calls(base, moves, strongest)}
     for firing in base.firings:
         key = (firing.call, len(firing.rows))
         if key not in known:
             faint = FAINT * strongest[firing.call[0]]
             sets = [_moved(each[key], faint) for each in moves]
-            known[key] = _layout(firing, sets)
+            known[key] = _layout(firing, sets, firing.call[:2] in whole)
     layouts: dict[Site, list[Layout | None]] = {}
     for firing in base.firings:
         if firing.site is not None:
-            layout = known[firing.call, len(firing.rows)] or _as_its_neighbours(firing, known)
-            layouts.setdefault(firing.site, []).append(layout)
+            layouts.setdefault(firing.site, []).append(known[firing.call, len(firing.rows)])
     return layouts
 
 
@@ -182,30 +182,40 @@ def _moved(evidence: Tensor, faint: float) -> list[int]:
     return (evidence > MOVED * largest).nonzero()[:, 0].tolist() if largest > faint else []
 
 
-def _layout(firing: Firing, moved: Sequence[list[int]]) -> Layout | None:
-    """The layout in which the first prompt has these rows and the second those."""
+def _whole_calls(base: Run, moves: Sequence[dict[Any, Tensor]], strongest: dict[str, float]) -> list[Any]:
+    """Calls of components in which no row goes without the prompt, by what the component returns."""
+    found = []
+    for firing in base.firings:
+        if firing.site is None:
+            faint = FAINT * strongest[firing.call[0]]
+            first, second = (_moved(each[firing.call, len(firing.rows)], faint) for each in moves)
+            if first and second and sorted(first + second) == list(range(len(firing.rows))):
+                found.append(firing.call)
+    return found
+
+
+def _layout(firing: Firing, moved: Sequence[list[int]], whole: bool) -> Layout | None:
+    """The layout in which the first prompt has these rows and the second those; `whole` where all have."""
     first, second = moved
+    parts, odd = divmod(len(firing.rows), 2)
+    if whole and not odd and parts == 1:
+        return Layout(firing.step, 1, (0,))
     if not first and not second:
         return None
-    parts, odd = divmod(len(firing.rows), 2)
     if not odd:
         apart = tuple(row // 2 for row in first)
         if first == [2 * part for part in apart] and second == [2 * part + 1 for part in apart]:
             return Layout(firing.step, parts, apart)
-        if max(first, default=parts) < parts and second == [row + parts for row in first]:
-            return Layout(firing.step, parts, tuple(first), together=True)
+        if max(first, default=0) < parts <= min(second, default=parts):
+            if whole:  # rows that are tokens or frames: some of them may be the same in two prompts
+                return Layout(firing.step, parts, tuple(range(parts)), together=True)
+            if second == [row + parts for row in first]:
+                return Layout(firing.step, parts, tuple(first), together=True)
     raise MismatchError(
         f"The rows of {firing.site} cannot be told apart by prompt: of {len(firing.rows)} rows for two prompts, "
         f"{first} move with the first and {second} with the second. Choose sites elsewhere, or a pipeline "
         "that keeps prompts apart in its batch."
     )
-
-
-def _as_its_neighbours(firing: Firing, known: dict[Any, Layout | None]) -> Layout | None:
-    """For rows that no prompt moves: all of the batch, where all of it belongs to the prompts elsewhere."""
-    around = [each for (call, _), each in known.items() if call[:2] == firing.call[:2] and each]
-    whole = around and all(len(each.own) == each.parts for each in around)
-    return Layout(firing.step, 1, (0,)) if whole and len(firing.rows) == 2 else None
 
 
 def _unlike() -> MismatchError:
