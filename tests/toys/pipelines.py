@@ -99,7 +99,7 @@ def euler(**options: Any) -> Any:
 
 def sd1(scheduler: Any = None, **options: Any) -> Any:
     torch.manual_seed(0)
-    return _irregular(
+    return irregular(
         diffusers.StableDiffusionPipeline(
             vae=vae(),
             text_encoder=clip(),
@@ -124,7 +124,7 @@ def sd2() -> Any:
 
 def sdxl() -> Any:
     torch.manual_seed(0)
-    return _irregular(
+    return irregular(
         diffusers.StableDiffusionXLPipeline(
             vae=vae(),
             text_encoder=clip(),
@@ -160,7 +160,7 @@ def flux() -> Any:
             num_attention_heads=2, joint_attention_dim=16, pooled_projection_dim=16, axes_dims_rope=(4, 4, 8),
         ),
     )  # fmt: skip
-    return _irregular(pipe)
+    return irregular(pipe)
 
 
 def sd3() -> Any:
@@ -180,7 +180,7 @@ def sd3() -> Any:
         text_encoder_3=None,
         tokenizer_3=None,
     )  # fmt: skip
-    return _irregular(pipe)
+    return irregular(pipe)
 
 
 def pixart() -> Any:
@@ -196,7 +196,7 @@ def pixart() -> Any:
         ),
         scheduler=diffusers.DPMSolverMultistepScheduler(),
     )  # fmt: skip
-    return _irregular(pipe)
+    return irregular(pipe)
 
 
 PIPELINES: dict[str, Callable[[], Any]] = {"SD1": sd1, "SD2": sd2, "SDXL": sdxl}
@@ -208,11 +208,11 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 """What these models are called with besides the usual, being as small as they are."""
 
 
-def _irregular(pipe: Any) -> Any:
+def irregular(pipe: Any) -> Any:
     """Weights that are not those of a fresh norm or a zeroed output, so that everything has an effect."""
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
-        for name in ("unet", "transformer", "text_encoder", "text_encoder_2"):
+        for name in ("unet", "transformer", "transformer_2", "text_encoder", "text_encoder_2"):
             for parameter in _parameters(getattr(pipe, name, None)):
                 parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
     pipe.set_progress_bar_config(disable=True)

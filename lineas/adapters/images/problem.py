@@ -6,25 +6,29 @@ import copy
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from lineas.adapters.images.layout import Layout, Run, alike_in_length, find_layouts
 from lineas.adapters.images.prompts import TokenWatch, checked_prompts, remembered
 from lineas.adapters.images.recipes import Recipe, model_name, recipe_for
 from lineas.adapters.images.sites import diffusion_sites
-from lineas.errors import MismatchError
+from lineas.errors import MismatchError, PromptError, SiteError
 from lineas.fitting.problem import Group, Problem, Rows
-from lineas.maths.pooling import Pooling
+from lineas.maths.pooling import MeanPooling, Pooling
 from lineas.modules.names import module_tree
-from lineas.modules.recorder import Transform
+from lineas.modules.recorder import Recorder, Transform
 from lineas.prompts.files import hash_prompts
 from lineas.steering.provenance import Provenance
 from lineas.steering.site import Site
 
 TEXT_ENCODER = "text_encoder"
+COPY_SEED = 1 << 20
+"""Between the seeds of two images of one prompt."""
 
 
 class DiffusionProblem(Problem):
@@ -81,26 +85,31 @@ class DiffusionProblem(Problem):
 
     def run(self, group: Group, indices: Sequence[int]) -> None:
         """Denoise these prompts, each from its own noise, up to the last step that is captured."""
-        self._pipe.scheduler = copy.deepcopy(self._scheduler)
-        arguments = {
-            "prompt": [self.prompts[group][index] for index in indices],
-            "generator": [torch.Generator().manual_seed(self.seed + index) for index in indices],
-            "output_type": "latent",
-            **self.recipe.call_arguments(),
-            **self._stop_after_capture(),
-        }
         with ExitStack() as stack:
             for name in self._steered_encoders:
                 tokenizer = getattr(self._pipe, name.replace(TEXT_ENCODER, "tokenizer"), None)
                 watch = self._watches.setdefault((name, group, tuple(indices)), TokenWatch(tokenizer))
+                watch.start()
                 encoder = self.components[name]
                 stack.callback(encoder.register_forward_pre_hook(watch, with_kwargs=True).remove)
-            self._call(self._pipe, **arguments)
+            self._denoise([self.prompts[group][index] for index in indices], indices)
 
     def mask(self, site: Site, group: Group, indices: Sequence[int]) -> Tensor | None:
         """[b, s] True at the prompts' tokens with start and end, for sites in text encoders; else None."""
         watch = self._watches.get((_component(site), group, tuple(indices)))
         return watch.real if watch is not None else None
+
+    def pooled(
+        self, site: Site, z: Tensor, group: Group, indices: Sequence[int], pooling: Pooling | None = None
+    ) -> Tensor:
+        """An activation of a site -> [rows, d] of the whole batch; `recording` keeps those of the prompts."""
+        watch = self._watches.get((_component(site), group, tuple(indices)))
+        if watch is None:
+            return super().pooled(site, z, group, indices, pooling)
+        mask = watch.real_for(z)
+        flat = mask is not None and z.ndim == 2
+        z = z.unflatten(0, mask.shape) if flat and mask is not None else z
+        return (pooling or MeanPooling())(z, site.axis, mask)
 
     @contextmanager
     def recording(
@@ -110,10 +119,42 @@ class DiffusionProblem(Problem):
         transform: Transform | None = None,
         pooling: Pooling | None = None,
     ) -> Iterator[Rows]:
-        """Rows of the captured steps, and under guidance of the half that sees the prompt."""
-        count = len(indices) * getattr(pooling, "count", 1)
+        """Rows that the prompts contribute to the captured steps: neither those of the empty prompt of
+        guidance nor those of other steps. Frames and views of one image are averaged, where rows are means.
+        """
+        layouts = self.layouts
         with super().recording(group, indices, transform, pooling) as rows:
-            yield {site: self._counted(site, firings, count) for site, firings in rows.items()}
+            yield {
+                site: self._own(site, firings, layouts[site], len(indices), pooling)
+                for site, firings in rows.items()
+            }
+
+    @cached_property
+    def layouts(self) -> dict[Site, list[Layout | None]]:
+        """Which rows of every firing belong to the prompts, found by changing one prompt; see `layout`.
+
+        Raises `PromptError` when all prompts are one and the same, `MismatchError` where rows cannot be told
+        apart by prompt, and `SiteError` for sites that run in none of the captured steps.
+        """
+        pair = alike_in_length(prompt for prompts in self.prompts.values() for prompt in prompts)
+        if pair is None:
+            raise PromptError("All prompts are the same text, expected source prompts that differ from target.")
+        with torch.inference_mode(False), torch.no_grad(), self.frozen():
+            base = self._observed([pair[0], pair[1]])
+            changed = [self._observed([text, text], base) for text in (pair[1], pair[0])]
+        layouts = find_layouts(base, changed)
+        if self.recipe.steps > 1 and not base.steps:
+            raise MismatchError(
+                f"{type(self._pipe).__name__} does not go on by its scheduler's step, so that steps cannot be "
+                "told apart. Give a recipe of one step."
+            )
+        for site, each in layouts.items():
+            if not any(layout and self._is_captured(site, layout) for layout in each):
+                raise SiteError(
+                    f"{site} runs on no prompt in the captured steps of the recipe {self.recipe.name}. Capture "
+                    "other steps, or leave such sites out."
+                )
+        return layouts
 
     def provenance(self, method: str, **settings: str | int | float | bool) -> Provenance:
         """Where a steering comes from, with how the pipeline was called."""
@@ -124,12 +165,74 @@ class DiffusionProblem(Problem):
         called |= {"captured_steps": " ".join(map(str, recipe.capture))} if recipe.capture else {}
         return super().provenance(method, **settings, **called)
 
-    def _counted(self, site: Site, firings: list[Tensor], count: int) -> list[Tensor]:
-        if _is_text(site):
-            firings = firings[:1]  # what follows is the empty prompt of guidance
-        elif self.recipe.capture is not None:
-            firings = [firings[index] for index in self.recipe.capture]
-        return [rows[-count:] for rows in firings]  # guidance puts the half without the prompt first
+    def _denoise(self, prompts: list[str], indices: Sequence[int], run: Run | None = None,
+                 held: Run | None = None) -> None:  # fmt: skip
+        """Call the pipeline; `run` counts the steps of the scheduler, which go on from those of `held`."""
+        self._pipe.scheduler = scheduler = copy.deepcopy(self._scheduler)
+        if run is not None:
+            run.watch_steps(scheduler, held)
+        arguments = {
+            "prompt": prompts,
+            "generator": [
+                torch.Generator().manual_seed(self.seed + index + COPY_SEED * copy_of)
+                for index in indices
+                for copy_of in range(self._copies)
+            ],
+            "output_type": "latent",
+            **self.recipe.call_arguments(),
+            **self._stop_after_capture(),
+        }
+        self._call(self._pipe, **arguments)
+
+    @property
+    def _copies(self) -> int:
+        """Images of each prompt."""
+        return int(self.recipe.arguments.get("num_images_per_prompt", 1))
+
+    def _observed(self, prompts: list[str], held: Run | None = None) -> Run:
+        """A run on two prompts, in which every firing is noted."""
+        run = Run()
+
+        def note(site: Site, z: Tensor) -> Tensor:
+            rows = MeanPooling()(z, site.axis)
+            run.note(_component(site), site, rows)
+            return rows
+
+        with ExitStack() as stack:
+            for name, component in self.components.items():
+                for hook in run.watch(name, component):
+                    stack.callback(hook.remove)
+            stack.enter_context(Recorder(self.components, self.sites, pool=note))
+            self._denoise(prompts, [0, 1], run, held)
+        return run
+
+    def _is_captured(self, site: Site, layout: Layout) -> bool:
+        return self.recipe.capture is None or _is_text(site) or layout.step in self.recipe.capture
+
+    def _own(
+        self,
+        site: Site,
+        firings: list[Tensor],
+        layouts: list[Layout | None],
+        count: int,
+        pooling: Pooling | None,
+    ) -> list[Tensor]:
+        """[rows, d] of these prompts, for each captured firing that sees them."""
+        if len(firings) != len(layouts):
+            raise MismatchError(
+                f"{site} ran {len(firings)} times in a run, and {len(layouts)} times in the trial before it. "
+                "Choose other sites."
+            )
+        kept = []
+        for rows, layout in zip(firings, layouts, strict=True):
+            if layout is None or not self._is_captured(site, layout):
+                continue
+            own = layout.pick(rows, count)
+            copies = self._copies if own.shape[1] % self._copies == 0 else 1
+            if isinstance(pooling or MeanPooling(), MeanPooling):
+                own = own.unflatten(1, (copies, -1)).mean(2)
+            kept.append(own.flatten(0, -2))
+        return kept
 
     def _stop_after_capture(self) -> dict[str, Any]:
         last = max(self.recipe.capture or [self.recipe.steps - 1])

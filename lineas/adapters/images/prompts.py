@@ -41,12 +41,34 @@ class TokenWatch:
     def __init__(self, tokenizer: Any) -> None:
         # Not the end token of the encoder's configuration, which is another one in Stable Diffusion 1.
         self._end = getattr(tokenizer, "eos_token_id", None)
-        self._called = False
-        self.real: Tensor | None = None
+        self._masks: list[Tensor | None] = []
+
+    @property
+    def real(self) -> Tensor | None:
+        """Of the first call of a run."""
+        return self._masks[0] if self._masks else None
+
+    def start(self) -> None:
+        """Forget what the run before gave."""
+        self._masks = []
+
+    def real_for(self, z: Tensor) -> Tensor | None:
+        """[b, s] of the first call whose batch and length are those of z [b, s, …] or [b · s, d], else None.
+
+        Guidance encodes the empty prompt too, in a call of its own that may be shorter.
+        """
+        fitting = (mask for mask in self._masks if mask is not None and _covers(mask, z))
+        return next(fitting, None)
 
     def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        if not self._called:  # the empty prompt of guidance comes later
-            self._called, self.real = True, _real_tokens(self._end, args, kwargs)
+        mask = _real_tokens(self._end, args, kwargs)
+        if mask is not None and self._masks:
+            mask = mask | ~mask.any(1, keepdim=True)  # an empty prompt may have no token at all
+        self._masks.append(mask)
+
+
+def _covers(mask: Tensor, z: Tensor) -> bool:
+    return len(z) == mask.numel() if z.ndim == 2 else z.shape[:2] == mask.shape
 
 
 def _real_tokens(end: int | None, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor | None:

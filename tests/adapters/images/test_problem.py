@@ -222,6 +222,7 @@ def test_captured_steps_count_and_later_ones_are_not_run(
     pipe, calls = pipes["SD1"], []
     every = DiffusionProblem(pipe, SOURCE, TARGET, recipe=FOUR).rows("source", [0, 1])
     problem = DiffusionProblem(pipe, SOURCE, TARGET, recipe=Recipe("some", steps=4, capture=capture))
+    assert problem.layouts  # found by runs of their own
     hook = pipe.unet.register_forward_hook(lambda *_: calls.append(1))
     rows = problem.rows("source", [0, 1])
     hook.remove()
