@@ -6,7 +6,7 @@ from typing import Any
 
 from comfy_api.v0_0_2 import io
 
-from ..apply.while_sampling import BRANCHES, METHODS, Placement
+from ..apply.placement import BRANCHES, METHODS, Placement
 from .types import CATEGORY, STRENGTHS, Steering
 
 

@@ -21,7 +21,7 @@ ONE_GREY = 1 / 255
 
 def applied(*args: Any, **placement: Any) -> tuple[Any, Any]:
     from comfyui_lineas.apply.steering import apply_steering
-    from comfyui_lineas.apply.while_sampling import Placement
+    from comfyui_lineas.apply.placement import Placement
 
     return apply_steering(*args, Placement(**placement))
 

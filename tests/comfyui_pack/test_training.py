@@ -166,7 +166,7 @@ def test_sites_are_chosen(train: Any) -> None:
 
 def test_one_trains_on_a_steered_model(train: Any, scenes: Any, steering_for: Any) -> None:
     from comfyui_lineas.apply.steering import apply_steering
-    from comfyui_lineas.apply.while_sampling import Placement
+    from comfyui_lineas.apply.placement import Placement
 
     with torch.inference_mode():
         steering = steering_for(scale=0.05)
