@@ -108,6 +108,29 @@ def steering_for(scenes: Any) -> Callable[..., Any]:
 
 
 @pytest.fixture
+def told(comfyui: Any, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """(text, id of the node) of every text that the frontend would be sent."""
+    texts: list[tuple[str, str]] = []
+
+    def send_progress_text(text: str, node_id: str, sid: str | None = None) -> None:
+        texts.append((text, node_id))
+
+    server = SimpleNamespace(instance=SimpleNamespace(send_progress_text=send_progress_text))
+    monkeypatch.setitem(sys.modules, "server", SimpleNamespace(PromptServer=server))
+    return texts
+
+
+@pytest.fixture
+def running(comfyui: Any) -> Callable[[str], Any]:
+    """node id -> a block in which ComfyUI's executor runs that node, in a graph of its own."""
+    from uuid import uuid4
+
+    from comfy_execution.utils import CurrentNodeContext
+
+    return lambda node: CurrentNodeContext(uuid4().hex, node)
+
+
+@pytest.fixture
 def unchanged(scenes: Any) -> Iterator[None]:
     """The shared model is bit for bit what it was when the test ends, without any hook."""
     roots = [scenes.model.model, scenes.clip.cond_stage_model]

@@ -2,138 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import Any
 
 import pytest
 import torch
+from comfyui_pack import tiny
+from comfyui_pack.tiny import StandInClip, falls, output, trained
 
 from lineas.errors import MismatchError
 
 pytestmark = pytest.mark.usefixtures("comfyui")
 
 
-class StandInClip:
-    """Conditions of random numbers, the same for the same prompt; its prompts may be of several lengths."""
-
-    layer_idx = None
-
-    def __init__(self, width: int, pooled: int) -> None:
-        import comfy.model_patcher
-
-        self.sizes = (width, pooled)
-        self.cond_stage_model = torch.nn.Module()
-        cpu = torch.device("cpu")
-        self.patcher = comfy.model_patcher.ModelPatcher(self.cond_stage_model, cpu, cpu)
-
-    def tokenize(self, text: str) -> str:
-        return text
-
-    def encode_from_tokens_scheduled(self, text: str, show_pbar: bool = True) -> list[Any]:
-        random = torch.Generator().manual_seed(len(text))
-        length = 77 if len(text) < 8 else 154
-        cross = torch.randn(1, length, self.sizes[0], generator=random)
-        return [[cross, {"pooled_output": torch.randn(1, self.sizes[1], generator=random)}]]
-
-
-def filled(model: Any) -> Any:
-    import comfy.model_patcher
-
-    random = torch.Generator().manual_seed(0)
-    for name, parameter in model.diffusion_model.named_parameters():
-        parameter.requires_grad_(False)
-        one = name.endswith(("scale", "norm.weight", "norm1.weight", "norm2.weight"))
-        parameter.copy_(0.1 * torch.randn(parameter.shape, generator=random) + float(one))
-    return comfy.model_patcher.ModelPatcher(model, torch.device("cpu"), torch.device("cpu"))
-
-
 @pytest.fixture(scope="module")
 def flux(comfyui: Any) -> Any:
-    import comfy.ldm.flux.model
-    import comfy.model_base
-    import comfy.supported_models
-
-    known = {field.name for field in fields(comfy.ldm.flux.model.FluxParams)}
-    config = comfy.supported_models.Flux(
-        {
-            "image_model": "flux",
-            "in_channels": 16,
-            "out_channels": 16,
-            "vec_in_dim": 8,
-            "context_in_dim": 12,
-            "hidden_size": 32,
-            "mlp_ratio": 2.0,
-            "num_heads": 2,
-            "depth": 1,
-            "depth_single_blocks": 1,
-            "axes_dim": [4, 6, 6],
-            "theta": 10000,
-            "patch_size": 2,
-            "qkv_bias": True,
-            "guidance_embed": False,
-            **({"txt_ids_dims": []} if "txt_ids_dims" in known else {}),  # not in 0.3.64
-            "dtype": torch.float32,
-        }
-    )
-    with torch.inference_mode():
-        return filled(comfy.model_base.Flux(config, device="cpu"))
+    return tiny.flux()
 
 
 @pytest.fixture(scope="module")
 def sdxl(comfyui: Any) -> Any:
-    import comfy.model_base
-    import comfy.supported_models
-
-    config = comfy.supported_models.SDXL(
-        {
-            "image_size": 32,
-            "in_channels": 4,
-            "out_channels": 4,
-            "model_channels": 64,
-            "num_res_blocks": [1, 1],
-            "channel_mult": [1, 2],
-            "transformer_depth": [0, 2],
-            "transformer_depth_output": [0, 0, 2, 2],
-            "transformer_depth_middle": 2,
-            "use_spatial_transformer": True,
-            "use_linear_in_transformer": True,
-            "context_dim": 12,
-            "num_classes": "sequential",
-            "adm_in_channels": 1280 + 6 * 256,
-            "dtype": torch.float32,
-        }
-    )
-    config.unet_config |= {"num_head_channels": 32, "num_heads": -1}
-    with torch.inference_mode():
-        return filled(comfy.model_base.SDXL(config, device="cpu"))
-
-
-def trained(model: Any, clip: Any, **changes: Any) -> Any:
-    from comfyui_lineas.train.request import TrainRequest
-    from comfyui_lineas.train.training import train
-
-    options = {"source": "a\nb b b b b\nccc", "target": "x x\nyyyyyyyyy", "steps": 3, "preview_every": 0}
-    options |= {"width": 64, "height": 64, **changes}
-    with torch.inference_mode():
-        return train(model, clip, None, TrainRequest(**options))
-
-
-def output(model: Any, clip: Any) -> torch.Tensor:
-    """The latents of one step through the stock sampler."""
-    import comfy.sample
-
-    conditions = clip.encode_from_tokens_scheduled("abc")
-    latents = torch.zeros(2, model.model.latent_format.latent_channels, 8, 8)
-    with torch.inference_mode():
-        noise = comfy.sample.prepare_noise(latents, 0)
-        return comfy.sample.sample(
-            *(model, noise, 1, 1.0, "euler", "simple"), conditions, conditions, latents, seed=0
-        )
-
-
-def falls(steering: Any) -> bool:
-    settings = steering.provenance.settings
-    return settings["cost"] < settings["cost_at_start"]
+    return tiny.sdxl()
 
 
 def test_a_transformer_keeps_its_names_and_says_so(flux: Any) -> None:
