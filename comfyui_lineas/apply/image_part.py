@@ -31,8 +31,8 @@ def mask_over(mask: Tensor, part: Tensor, whole: Tensor | None) -> Region:
     whole = part if whole is None else whole
     if part.ndim < 4:
         raise MismatchError(
-            f"The latent has shape {list(part.shape)}, expected [b, c, h, w] or [b, c, f, h, w]: a mask cannot "
-            "be laid over it. Disconnect the mask."
+            f"The latent has shape {list(part.shape)}, expected [b, c, h, w] or [b, c, f, h, w]: a mask "
+            "cannot be laid over it. Disconnect the mask."
         )
     with torch.inference_mode(False):
         size = tuple(whole.shape[-2:])
@@ -57,6 +57,6 @@ def _place_of(part: Tensor, whole: Tensor) -> Place:
                 return row, top, left
     raise MismatchError(
         f"The model was given an image of {height} × {width} latent pixels that is no part of the "
-        f"{whole.shape[-2]} × {whole.shape[-1]} that are drawn, so the mask cannot be laid over it. Disconnect "
-        "the mask, or take out the node that cuts the image into tiles."
+        f"{whole.shape[-2]} × {whole.shape[-1]} that are drawn, so the mask cannot be laid over it. "
+        "Disconnect the mask, or take out the node that cuts the image into tiles."
     )

@@ -55,7 +55,7 @@ def _uncompiled(is_compiled: bool) -> Iterator[None]:
         return
     if is_compiled:
         raise ConfigError(
-            "The model is compiled, and this torch cannot pass over that while a steering acts by hooks. Take "
-            "TorchCompileModel out, update torch to 2.6 or newer, or set method to weights."
+            "The model is compiled, and this torch cannot pass over that while a steering acts by hooks. "
+            "Take TorchCompileModel out, update torch to 2.6 or newer, or set method to weights."
         )
     yield

@@ -12,8 +12,8 @@ from ..notices import board
 
 KEY = "lineas_taken_weights"
 TOLD = (
-    "The steering before this node acts by hooks, and this node takes the weights alone, so the result is not "
-    "steered there. Connect the model before LinEAS Apply Steering, or let it act by weights (method)."
+    "The steering before this node acts by hooks, and this node takes the weights alone, so the result is "
+    "not steered there. Connect the model before LinEAS Apply Steering, or let it act by weights (method)."
 )
 
 Asked = Callable[..., bool]

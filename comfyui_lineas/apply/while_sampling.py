@@ -101,8 +101,8 @@ class SteeringWrapper:
         if not silent:
             return ""
         return (
-            f"The steering did not act at {len(silent)} of {len(self.hooks)} sites that need hooks, the first "
-            f"is {silent[0]}: this ComfyUI computes them without calling the module. A steering of other "
+            f"The steering did not act at {len(silent)} of {len(self.hooks)} sites that need hooks, the "
+            f"first is {silent[0]}: this ComfyUI computes them without calling the module. A steering of other "
             "sites, or one that weights can hold, acts."
         )
 

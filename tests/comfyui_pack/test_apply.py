@@ -20,8 +20,8 @@ ONE_GREY = 1 / 255
 
 
 def applied(*args: Any, **placement: Any) -> tuple[Any, Any]:
-    from comfyui_lineas.apply.steering import apply_steering
     from comfyui_lineas.apply.placement import Placement
+    from comfyui_lineas.apply.steering import apply_steering
 
     return apply_steering(*args, Placement(**placement))
 

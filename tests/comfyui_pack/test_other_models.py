@@ -25,8 +25,8 @@ def sdxl(comfyui: Any) -> Any:
 
 
 def test_a_transformer_keeps_its_names_and_says_so(flux: Any) -> None:
-    from comfyui_lineas.apply.steering import apply_steering
     from comfyui_lineas.apply.placement import Placement
+    from comfyui_lineas.apply.steering import apply_steering
 
     clip, pattern = StandInClip(12, 8), "unet.*img_attn.proj, unet.*single_blocks.*linear2"
     steering = trained(flux, clip, sites="own pattern", pattern=pattern).steering

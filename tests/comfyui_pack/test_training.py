@@ -165,8 +165,8 @@ def test_sites_are_chosen(train: Any) -> None:
 
 
 def test_one_trains_on_a_steered_model(train: Any, scenes: Any, steering_for: Any) -> None:
-    from comfyui_lineas.apply.steering import apply_steering
     from comfyui_lineas.apply.placement import Placement
+    from comfyui_lineas.apply.steering import apply_steering
 
     with torch.inference_mode():
         steering = steering_for(scale=0.05)

@@ -138,7 +138,14 @@ def hunyuan_dit() -> Any:
 
 
 def lumina2(**changes: Any) -> Any:
-    sizes = {"dim": 48, "n_layers": 2, "n_refiner_layers": 1, "n_heads": 2, "n_kv_heads": 2, "cap_feat_dim": 12}
+    sizes = {
+        "dim": 48,
+        "n_layers": 2,
+        "n_refiner_layers": 1,
+        "n_heads": 2,
+        "n_kv_heads": 2,
+        "cap_feat_dim": 12,
+    }
     places = {"axes_dims": [8, 8, 8], "axes_lens": [300, 64, 64]}
     given = {"image_model": "lumina2", "in_channels": 16, "patch_size": 2, "qk_norm": True}
     return made("Lumina2", "Lumina2", {**given, **sizes, **places, "multiple_of": 16, **changes})
