@@ -102,8 +102,8 @@ class SteeringWrapper:
             return ""
         return (
             f"The steering did not act at {len(silent)} of {len(self.hooks)} sites that need hooks, the "
-            f"first is {silent[0]}: this ComfyUI computes them without calling the module. A steering of other "
-            "sites, or one that weights can hold, acts."
+            f"first is {silent[0]}: this ComfyUI computes them without calling the module. A steering of "
+            "other sites, or one that weights can hold, acts."
         )
 
     def _flags(self, options: Mapping[str, Any]) -> list[bool]:

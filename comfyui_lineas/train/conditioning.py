@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-
-from lineas.modules.kinds import is_norm
+from torch import Tensor
 
 from ..models.names import TEXT
+
+MOST_REPEATS = 8
+"""How far shorter prompts are repeated at most, so that they share a batch with longer ones."""
 
 Encoded = tuple[Tensor, dict[str, Any]]
 """[b, s, d] for the cross-attention, and what else the model is told, such as a pooled vector [b, p]."""
@@ -28,11 +28,34 @@ def encode(clip: Any, prompts: Sequence[str]) -> list[Encoded]:
 
 
 def batched(each: Sequence[Encoded]) -> Encoded:
-    """Conditions of several prompts as one; shorter ones are repeated, which attention does not notice."""
+    """Conditions of several prompts as one; shorter ones are repeated, which cross-attention does not notice.
+
+    The prompts are of one kind, see `kinds_of`.
+    """
     length = math.lcm(*(cross.shape[1] for cross, _ in each))
     cross = torch.cat([cross.repeat(1, length // cross.shape[1], 1) for cross, _ in each])
     first = each[0][1]
     return cross, {name: _joined([extras[name] for _, extras in each]) for name in first}
+
+
+def kinds_of(each: Sequence[Encoded], repeats: bool) -> list[int]:
+    """A number for each prompt, the same for those that may run in one batch, as the samplers would.
+
+    repeats: whether the model reads prompts by cross-attention alone, which shorter ones may be repeated for;
+    others take prompts of one length at a time.
+    """
+    shapes = [_shapes(one) for one in each]
+    lengths = [cross.shape[1] for cross, _ in each]
+    if repeats and math.lcm(*lengths) <= MOST_REPEATS * min(lengths):
+        return [0] * len(each)
+    known = sorted(set(shapes))
+    return [known.index(shape) for shape in shapes]
+
+
+def _shapes(encoded: Encoded) -> tuple[Any, ...]:
+    cross, extras = encoded
+    tensors = sorted((name, value) for name, value in extras.items() if isinstance(value, Tensor))
+    return (tuple(cross.shape), *((name, tuple(value.shape)) for name, value in tensors))
 
 
 class TextEncoders:
@@ -73,19 +96,6 @@ class TextEncoders:
         )
         ended = (ids == end).long()
         return ended.cumsum(1) - ended == 0
-
-
-@contextmanager
-def inputs_of_norms_kept(roots: Sequence[nn.Module]) -> Iterator[None]:
-    """Norms below these modules read copies of what is added to in place before the backward pass."""
-
-    def copied(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        return (args[0].clone(), *args[1:]) if torch.is_grad_enabled() else args
-
-    with ExitStack() as stack:
-        for module in {module for root in roots for module in root.modules() if is_norm(module)}:
-            stack.callback(module.register_forward_pre_hook(copied).remove)
-        yield
 
 
 def _copied(value: Any) -> Any:

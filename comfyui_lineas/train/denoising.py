@@ -25,15 +25,17 @@ class Denoiser:
         self.width, self.height = width, height
         latents = self.model.latent_format
         ratio = getattr(latents, "spacial_downscale_ratio", 8)
-        self.shape = (latents.latent_channels, height // ratio, width // ratio)
+        # Models of videos, and those that share their latents, draw an image as a video of one frame.
+        frames = [1] * (getattr(latents, "latent_dimensions", 2) - 2)
+        self.shape = (latents.latent_channels, *frames, height // ratio, width // ratio)
 
     def noise(self, seeds: Sequence[int]) -> Tensor:
-        """[b, c, h, w] noise, one image per seed, as the stock samplers make it for a single image."""
+        """[b, c, h, w] or [b, c, 1, h, w] noise, one image per seed, as the stock samplers make it for one."""
         each = [torch.randn(1, *self.shape, generator=torch.Generator().manual_seed(s)) for s in seeds]
         return torch.cat(each).to(self.patcher.load_device)
 
     def __call__(self, conditions: Encoded, seeds: Sequence[int]) -> Tensor:
-        """[b, c, h, w] the latents of these conditions, from the noise of these seeds."""
+        """[b, c, h, w] or [b, c, 1, h, w] the latents of these conditions, from the noise of these seeds."""
         noise = self.noise(seeds)
         sampling, empty = self.model.model_sampling, torch.zeros_like(noise)
         is_start = float(self.sigma) > float(sampling.sigma_max) * (1 - 1e-5)

@@ -75,7 +75,7 @@ def train(model: Any, clip: Any, vae: Any, request: TrainRequest) -> TrainResult
         "height": height,
         "noise_seed": request.seed,
     }
-    with _loaded(patcher, clip if target.text_sites else None, vae), warnings_told():
+    with _loaded(patcher, target.clip if target.text_sites else None, vae), warnings_told():
         denoiser = Denoiser(patcher, sigmas[:1], width, height)
         problem = ComfyProblem(denoiser, target, seed=request.seed, settings=settings)
         run = Run(Trainer(problem, config))

@@ -39,7 +39,7 @@ def model_of(models: dict[str, Any], name: str) -> tuple[Any, Any, int]:
     """The model, its stand-in for a CLIP, and the side of its latents."""
     if name not in models:
         models[name] = getattr(tiny, name)()
-    clip = tiny.hunyuan_clip() if name == "hunyuan_dit" else StandInClip()
+    clip = {"hunyuan_dit": tiny.hunyuan_clip, "lumina2": tiny.ProseClip}.get(name, StandInClip)()
     return models[name], clip, 48 if name == "pixart" else 8
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from comfyui_pack import tiny
-from comfyui_pack.tiny import StandInClip, falls, output, trained
+from comfyui_pack.tiny import ProseClip, StandInClip, falls, output, trained
 
 from lineas.errors import MismatchError
 
@@ -95,3 +95,74 @@ def test_names_of_configurations_are_read_quietly(sdxl: Any, caplog: pytest.LogC
 
     assert (base_model_of(sdxl), native_size(sdxl)) == ("SDXL", 1024)
     assert "doesn't exist" not in caplog.text
+
+
+PROSE = {"source": "aa\nbbbb\ncc\nddddddd\neeeeeeee", "target": "f\ngg\nhhhh"}
+
+
+@pytest.fixture
+def lengths(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
+    """Shapes of the text that the model was given, call by call."""
+    from comfyui_lineas.train.denoising import Denoiser
+
+    seen: list[tuple[int, ...]] = []
+    run = Denoiser.__call__
+
+    def watched(self: Any, conditions: Any, seeds: Any) -> Any:
+        seen.append(tuple(conditions[0].shape))
+        return run(self, conditions, seeds)
+
+    monkeypatch.setattr(Denoiser, "__call__", watched)
+    return seen
+
+
+@pytest.mark.parametrize("name", ["lumina2", "qwen_image"])
+def test_prompts_of_other_lengths_run_as_they_are(comfyui: Any, name: str, lengths: Any) -> None:
+    options = {**PROSE, "preserve": "i\nk\nllll", "preserve_weight": 0.5, "sites": "own pattern"}
+    pattern = {"lumina2": "unet.layers.*attention_norm2", "qwen_image": "unet.*attn.to_out.0"}[name]
+    model = getattr(tiny, name)()
+    steering = trained(model, ProseClip(), **options, pattern=pattern, steps=4).steering
+    assert falls(steering)
+    # Nothing is repeated, and prompts of one length share a batch: the two of two letters do.
+    assert {shape[1] for shape in lengths} == {16, 17, 19, 22, 23}
+    assert (2, 17, 12) in lengths
+
+
+def test_lengths_change_nothing_but_the_batches(comfyui: Any) -> None:
+    model, clip = tiny.lumina2(), ProseClip()
+    options = {**PROSE, "sites": "own pattern", "pattern": "unet.layers.*attention_norm2", "steps": 2}
+    together = trained(model, clip, **options).steering
+    one_by_one = trained(model, clip, **options, micro_batch=1).steering
+    assert together.allclose(one_by_one, rtol=1e-3, atol=1e-5)
+    shuffled = {**options, "source": "eeeeeeee\naa\nddddddd\nbbbb\ncc"}
+    costs = [
+        made.provenance.settings["cost_at_start"]
+        for made in (together, trained(model, clip, **shuffled).steering)
+    ]
+    assert costs[0] != costs[1]  # prompt i has the noise of seed + i, whatever its length
+
+
+@pytest.mark.parametrize("name", ["qwen_image", "wan"])
+def test_images_that_are_videos_of_one_frame_train(comfyui: Any, name: str) -> None:
+    from comfyui_lineas.apply.steering import apply_steering
+
+    model, clip = getattr(tiny, name)(), StandInClip()
+    steering = trained(model, clip, steps=4).steering
+    assert falls(steering)
+    steered, _ = apply_steering(model, None, steering, 1.0)
+    assert not torch.allclose(output(steered, clip), output(model, clip), atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["flux", "sd3", "lumina2", "wan"])
+def test_recomputing_blocks_that_add_in_place_changes_nothing(comfyui: Any, name: str) -> None:
+    pattern = {
+        "flux": "unet.*img_attn.proj, unet.*img_mlp.2",
+        "sd3": "unet.joint_blocks.*attn.proj",
+        "lumina2": "unet.layers.*norm2",
+        "wan": "unet.blocks.*ffn.2",
+    }[name]
+    model, options = getattr(tiny, name)(), {"sites": "own pattern", "pattern": pattern}
+    clip = ProseClip() if name == "lumina2" else StandInClip()
+    whole = trained(model, clip, **options).steering
+    assert whole.allclose(trained(model, clip, **options, low_memory=True).steering, rtol=1e-3, atol=1e-5)
+    assert not any("forward" in vars(module) for module in model.model.diffusion_model.modules())

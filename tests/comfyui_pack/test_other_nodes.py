@@ -39,10 +39,11 @@ def sampled(model: Any, steps: int = 2, size: tuple[int, int] = (8, 8), **area: 
 def compiled(model: Any) -> Any:
     """What the stock node does, on one block and with a backend that needs no compiler."""
     from comfy_api.torch_helpers import set_torch_compile_wrapper
-    from comfy_extras.nodes_torch_compile import skip_torch_compile_dict
+    from comfy_extras import nodes_torch_compile
 
-    patched = model.clone()
-    options, keys = {"guard_filter_fn": skip_torch_compile_dict}, ["diffusion_model.joint_blocks.1"]
+    patched, filtered = model.clone(), getattr(nodes_torch_compile, "skip_torch_compile_dict", None)
+    options = {"guard_filter_fn": filtered} if filtered else None  # not in 0.3.64
+    keys = ["diffusion_model.joint_blocks.1"]
     set_torch_compile_wrapper(patched, backend="eager", options=options, keys=keys)
     return patched
 

@@ -32,6 +32,15 @@ class StandInClip:
         return [[cross, {"pooled_output": pooled, **self.extras}]]
 
 
+class ProseClip(StandInClip):
+    """Prompts of many lengths, as text encoders that are language models give them."""
+
+    def encode_from_tokens_scheduled(self, text: str, show_pbar: bool = True) -> list[Any]:
+        length = 15 + len(text)
+        cross = torch.randn(1, length, self.sizes[0], generator=torch.Generator().manual_seed(length))
+        return [[cross, {"attention_mask": torch.ones(1, length, dtype=torch.long)}]]
+
+
 def hunyuan_clip() -> StandInClip:
     """What HunyuanDiT is told beside the prompt: another encoding of it, and which tokens are real."""
     masks = {"attention_mask": torch.ones(1, 77), "attention_mask_mt5xl": torch.ones(1, 256)}
@@ -41,6 +50,7 @@ def hunyuan_clip() -> StandInClip:
 def filled(model: Any) -> Any:
     import comfy.model_patcher
 
+    model.eval()
     random = torch.Generator().manual_seed(0)
     for buffer in model.diffusion_model.buffers():
         buffer.copy_(0.1 * torch.randn(buffer.shape, generator=random))
