@@ -27,17 +27,6 @@ def encode(clip: Any, prompts: Sequence[str]) -> list[Encoded]:
     return encoded
 
 
-def batched(each: Sequence[Encoded]) -> Encoded:
-    """Conditions of several prompts as one; shorter ones are repeated, which cross-attention does not notice.
-
-    The prompts are of one kind, see `kinds_of`.
-    """
-    length = math.lcm(*(cross.shape[1] for cross, _ in each))
-    cross = torch.cat([cross.repeat(1, length // cross.shape[1], 1) for cross, _ in each])
-    first = each[0][1]
-    return cross, {name: _joined([extras[name] for _, extras in each]) for name in first}
-
-
 def kinds_of(each: Sequence[Encoded], repeats: bool) -> list[int]:
     """A number for each prompt, the same for those that may run in one batch, as the samplers would.
 
@@ -53,9 +42,15 @@ def kinds_of(each: Sequence[Encoded], repeats: bool) -> list[int]:
 
 
 def _shapes(encoded: Encoded) -> tuple[Any, ...]:
+    """What must agree for a batch: all shapes, and how many tokens are real."""
     cross, extras = encoded
     tensors = sorted((name, value) for name, value in extras.items() if isinstance(value, Tensor))
-    return (tuple(cross.shape), *((name, tuple(value.shape)) for name, value in tensors))
+    shapes = ((name, tuple(value.shape), _real(name, value)) for name, value in tensors)
+    return (tuple(cross.shape), *shapes)
+
+
+def _real(name: str, value: Tensor) -> int:
+    return int(value.sum()) if "mask" in name else 0
 
 
 class TextEncoders:
@@ -74,8 +69,8 @@ class TextEncoders:
             for name in self.encoders
         }
 
-    def __call__(self, indices: Sequence[int]) -> Encoded:
-        """The conditions of these prompts."""
+    def __call__(self, indices: Sequence[int]) -> list[Encoded]:
+        """The conditions of these prompts, encoded together."""
         self.root.reset_clip_options()
         if self.layer is not None:
             self.root.set_clip_options({"layer": self.layer})
@@ -85,7 +80,9 @@ class TextEncoders:
             cross, pooled = self.encoders[name]([self.tokens[name][index] for index in indices])[:2]
             crosses.append(cross)
         shortest = min(cross.shape[1] for cross in crosses)
-        return torch.cat([cross[:, :shortest] for cross in crosses], -1), {"pooled_output": pooled}
+        cross = torch.cat([cross[:, :shortest] for cross in crosses], -1)
+        each = [None] * len(cross) if pooled is None else pooled.split(1)
+        return [(one, {"pooled_output": own}) for one, own in zip(cross.split(1), each, strict=True)]
 
     def real(self, component: str, indices: Sequence[int]) -> Tensor:
         """[b, s] True at the tokens of the prompts, with their start and end."""
@@ -101,10 +98,3 @@ class TextEncoders:
 def _copied(value: Any) -> Any:
     with torch.inference_mode(False):
         return value.clone() if isinstance(value, Tensor) else value
-
-
-def _joined(values: Sequence[Any]) -> Any:
-    """One tensor of the tensors of single prompts; anything else is the same for all."""
-    if isinstance(values[0], Tensor) and values[0].ndim and values[0].shape[0] == 1:
-        return torch.cat(list(values))
-    return values[0]

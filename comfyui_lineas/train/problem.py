@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from fnmatch import fnmatchcase
 from typing import Any
 
 from torch import Tensor, nn
 
-from lineas.errors import MismatchError, SiteError
+from lineas.errors import MismatchError
 from lineas.fitting.problem import Group, Problem, Rows
 from lineas.fitting.recomputing import recomputed
 from lineas.maths.pooling import Pooling
-from lineas.modules.kinds import is_norm
-from lineas.modules.names import find_sites, named_modules
 from lineas.modules.recorder import Transform
 from lineas.prompts.files import hash_prompts
 from lineas.steering.provenance import Provenance
@@ -23,16 +20,11 @@ from lineas.steering.site import Site
 from ..models.base_models import base_model_of
 from ..models.names import OTHER, UNET
 from ..models.tree import Tree
-from .conditioning import Encoded, TextEncoders, batched, encode, kinds_of
+from .chosen_sites import chosen_sites
+from .conditioning import Encoded, TextEncoders, encode, kinds_of
 from .denoising import Denoiser
 from .inputs_kept import inputs_kept, inputs_of_norms_kept
 from .trainable_weights import training_clip
-
-# The last layers of attentions and feed-forwards, by the names they have in diffusion transformers.
-_OUTPUTS = tuple(
-    f"{OTHER}.{end}"
-    for end in ("*attn*.proj", "*attn*.out_proj", "*attn*to_out.0", "*mlp.2", "*ff.net.2", "*single*.linear2")
-)
 
 
 class Target:
@@ -65,10 +57,10 @@ class Target:
         }
         self.kinds = {group: sorted(each) for group, each in kinds.items()}
 
-    def conditions(self, group: Group, indices: Sequence[int]) -> Encoded:
+    def conditions(self, group: Group, indices: Sequence[int]) -> list[Encoded]:
         """The conditions of the prompts at these places."""
         held, numbers = self._held[group], [self.numbers[group][index] for index in indices]
-        return held(numbers) if self.text_sites else batched([held[number] for number in numbers])
+        return held(numbers) if self.text_sites else [held[number] for number in numbers]
 
     def _kinds(self, group: Group) -> list[int]:
         if self.text_sites:
@@ -157,37 +149,6 @@ class ComfyProblem(Problem):
         made = super().provenance(method, **settings, **self._settings)
         alone = any(site.name.partition(".")[0] == OTHER for site in self.sites)
         return made.noted("for ComfyUI alone: its modules have no names elsewhere") if alone else made
-
-
-def chosen_sites(components: Mapping[str, nn.Module], patterns: Sequence[str]) -> list[Site]:
-    """Sites that match patterns of canonical names; of patterns for norms only the norms with weights.
-
-    Patterns for the UNet stand for an image model of another family too. Where such a model has no norms with
-    weights, the outputs of its attentions and feed-forwards take their place. Raises `SiteError` when nothing
-    is found.
-    """
-    if UNET not in components:
-        patterns = [f"{OTHER}.{p.partition('.')[2]}" if p.startswith(f"{UNET}.") else p for p in patterns]
-    table = named_modules(components)
-    found = find_sites(components, list(patterns))
-    if not any(pattern.endswith("norm*") for pattern in patterns):
-        return found
-    norms = [site for site in found if _is_affine_norm(table[site.name])]
-    outputs = [p for p in _OUTPUTS if OTHER in components and any(fnmatchcase(name, p) for name in table)]
-    if norms or not outputs:
-        return norms or _no_norms(patterns, table)
-    return find_sites(components, outputs)
-
-
-def _is_affine_norm(module: nn.Module) -> bool:
-    return is_norm(module) and module._parameters.get("weight") is not None
-
-
-def _no_norms(patterns: Sequence[str], table: Mapping[str, nn.Module]) -> list[Site]:
-    raise SiteError(
-        f"No norm with weights matches {', '.join(patterns)}. Choose own pattern and name layers, "
-        f"such as {next((n for n, m in table.items() if isinstance(m, nn.Linear)), '*')}."
-    )
 
 
 def image_blocks(model: nn.Module) -> list[nn.Module]:

@@ -102,14 +102,14 @@ PROSE = {"source": "aa\nbbbb\ncc\nddddddd\neeeeeeee", "target": "f\ngg\nhhhh"}
 
 @pytest.fixture
 def lengths(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
-    """Shapes of the text that the model was given, call by call."""
+    """(prompts, their length) that the model was given, call by call."""
     from comfyui_lineas.train.denoising import Denoiser
 
     seen: list[tuple[int, ...]] = []
     run = Denoiser.__call__
 
     def watched(self: Any, conditions: Any, seeds: Any) -> Any:
-        seen.append(tuple(conditions[0].shape))
+        seen.append((len(conditions), *{cross.shape[1] for cross, _ in conditions}))
         return run(self, conditions, seeds)
 
     monkeypatch.setattr(Denoiser, "__call__", watched)
@@ -124,8 +124,8 @@ def test_prompts_of_other_lengths_run_as_they_are(comfyui: Any, name: str, lengt
     steering = trained(model, ProseClip(), **options, pattern=pattern, steps=4).steering
     assert falls(steering)
     # Nothing is repeated, and prompts of one length share a batch: the two of two letters do.
-    assert {shape[1] for shape in lengths} == {16, 17, 19, 22, 23}
-    assert (2, 17, 12) in lengths
+    assert {length for _, length in lengths} == {16, 17, 19, 22, 23}
+    assert (2, 17) in lengths
 
 
 def test_lengths_change_nothing_but_the_batches(comfyui: Any) -> None:
@@ -147,7 +147,8 @@ def test_images_that_are_videos_of_one_frame_train(comfyui: Any, name: str) -> N
     from comfyui_lineas.apply.steering import apply_steering
 
     model, clip = getattr(tiny, name)(), StandInClip()
-    steering = trained(model, clip, steps=4).steering
+    pattern = "unet.*blocks.*attn.to_out.0, unet.*blocks.*self_attn.o, unet.*blocks.*ffn.2"
+    steering = trained(model, clip, sites="own pattern", pattern=pattern, steps=4).steering
     assert falls(steering)
     steered, _ = apply_steering(model, None, steering, 1.0)
     assert not torch.allclose(output(steered, clip), output(model, clip), atol=1e-4)
@@ -166,3 +167,39 @@ def test_recomputing_blocks_that_add_in_place_changes_nothing(comfyui: Any, name
     whole = trained(model, clip, **options).steering
     assert whole.allclose(trained(model, clip, **options, low_memory=True).steering, rtol=1e-3, atol=1e-5)
     assert not any("forward" in vars(module) for module in model.model.diffusion_model.modules())
+
+
+BLOCKS = {
+    "flux": {
+        *(f"double_blocks.0.{stream}_{part}" for stream in ("img", "txt") for part in ("attn.proj", "mlp.2")),
+        "single_blocks.0.linear2",
+    },
+    "sd3": {
+        *(f"joint_blocks.{i}.x_block.{part}" for i in (0, 1) for part in ("attn.proj", "mlp.fc2")),
+        *(f"joint_blocks.0.context_block.{part}" for part in ("attn.proj", "mlp.fc2")),
+    },
+    "qwen_image": {
+        *(f"transformer_blocks.{i}.attn.{part}" for i in (0, 1) for part in ("to_out.0", "to_add_out")),
+        *(f"transformer_blocks.{i}.{part}_mlp.net.2" for i in (0, 1) for part in ("img", "txt")),
+    },
+    "wan": {f"blocks.{i}.norm3" for i in (0, 1)},
+}
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_all_norms_means_the_same_in_every_release(comfyui: Any, name: str) -> None:
+    from comfyui_lineas.models.tree import Tree
+    from comfyui_lineas.train.chosen_sites import chosen_sites
+
+    components = Tree(getattr(tiny, name)()).components
+    names = [site.name.removeprefix("comfy.") for site in chosen_sites(components, ["unet.*norm*"])]
+    assert set(names) == BLOCKS[name]
+
+
+def test_norms_of_queries_are_steered_where_a_pattern_names_them(comfyui: Any) -> None:
+    from comfyui_lineas.models.tree import Tree
+    from comfyui_lineas.train.chosen_sites import chosen_sites
+
+    components = Tree(tiny.lumina2()).components
+    assert chosen_sites(components, ["unet.layers.*q_norm*"])
+    assert not any("q_norm" in site.name for site in chosen_sites(components, ["unet.*norm*"]))
