@@ -72,10 +72,12 @@ def test_it_agrees_with_diffusers_and_so_do_the_images(scenes: Any, train: Any, 
         assert (ours - theirs).abs().max() < 0.5 / 255
 
 
-def test_the_executors_weights_are_used_where_they_lie(scenes: Any) -> None:
+def test_the_executors_weights_are_used_where_they_lie() -> None:
+    from comfyui_lineas.scenes.loading import load_scenes
     from comfyui_lineas.train.trainable_weights import is_ordinary, ordinary_weights
 
-    model = scenes.model.model
+    with torch.inference_mode():
+        model = load_scenes()[0].model
     before = {name: (p, p.data_ptr()) for name, p in model.named_parameters()}
     assert all(p.is_inference() for p, _ in before.values())
     with torch.inference_mode(), ordinary_weights([model]):
