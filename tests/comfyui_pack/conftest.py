@@ -21,7 +21,9 @@ PROMPT = "a red clock on a table at night"
 def comfyui_path() -> Path:
     if not (COMFYUI / "comfy" / "model_patcher.py").is_file():
         pytest.skip(f"no ComfyUI in {COMFYUI}: set COMFYUI_PATH to the folder of a ComfyUI")
-    loads_audio = (COMFYUI / "comfy" / "text_encoders" / "gemma4.py").is_file()  # newer ones cannot do without
+    loads_audio = (
+        COMFYUI / "comfy" / "text_encoders" / "gemma4.py"
+    ).is_file()  # newer ones cannot do without
     for package in ("aiohttp", "av", "torchsde", "einops", *(["torchaudio"] if loads_audio else [])):
         pytest.importorskip(package, reason=f"ComfyUI's requirements are not installed: {package}")
     return COMFYUI
