@@ -6,10 +6,12 @@ BIN := $(VENV)/bin
 PIP_ARGS ?=
 # The node pack is tested in the ComfyUI of this folder, if it is there; what it needs is installed, all but torch.
 COMFYUI_PATH ?= $(HOME)/ComfyUI
+# `make test-comfyui` takes every ComfyUI at hand, one after the other: folders with a colon between them.
+COMFYUI_PATHS ?= $(shell ls -d $(HOME)/ComfyUI $(HOME)/ComfyUI-[0-9]* 2>/dev/null | paste -sd:)
 # `lineas demo` takes options: make demo ARGS="--help"
 ARGS ?=
 
-.PHONY: demo test
+.PHONY: demo test test-comfyui
 
 demo: $(VENV)/.demo-stamp
 	$(BIN)/lineas demo $(ARGS)
@@ -20,13 +22,27 @@ test: $(VENV)/.test-stamp
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q
 
+# The servers' tests start one ComfyUI after the other by themselves; the others need a process for each.
+test-comfyui: $(VENV)/.test-stamp
+	test -n "$(COMFYUI_PATHS)" || { echo "No ComfyUI in $(HOME); set COMFYUI_PATHS to their folders."; exit 1; }
+	failed=; for folder in $(subst :, ,$(COMFYUI_PATHS)); do \
+		echo "== $$folder"; $(COMFYUI_NEEDS) || failed="$$failed $$folder"; \
+		COMFYUI_PATH="$$folder" $(BIN)/python -m pytest -q tests/comfyui_pack || failed="$$failed $$folder"; \
+	done; \
+	COMFYUI_PATHS="$(COMFYUI_PATHS)" $(BIN)/python -m pytest -q tests/comfyui_server || failed="$$failed servers"; \
+	test -z "$$failed" || { echo "failed:$$failed"; exit 1; }
+
+# What a ComfyUI in $$folder needs, torch and its companions as they are; torchaudio takes the torch that is there.
+COMFYUI_NEEDS = grep -vE '^torch(vision|audio)?([^a-z]|$$)' "$$folder/requirements.txt" > $(VENV)/comfyui.txt && \
+	$(BIN)/python -m pip install -q $(PIP_ARGS) -r $(VENV)/comfyui.txt && \
+	{ $(BIN)/python -c "import torchaudio" 2>/dev/null || $(BIN)/python -m pip install -q --no-deps $(PIP_ARGS) torchaudio; }
+
 $(VENV)/.demo-stamp: EXTRAS := diffusers,evaluation
 $(VENV)/.test-stamp: EXTRAS := test
 $(VENV)/.%-stamp: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q $(PIP_ARGS) -e ".[$(EXTRAS)]"
 	if test "$*" = test && test -f "$(COMFYUI_PATH)/requirements.txt"; then \
-		grep -vE '^torch(vision|audio)?([^a-z]|$$)' "$(COMFYUI_PATH)/requirements.txt" > $(VENV)/comfyui.txt; \
-		$(BIN)/python -m pip install -q $(PIP_ARGS) -r $(VENV)/comfyui.txt; \
+		folder="$(COMFYUI_PATH)"; $(COMFYUI_NEEDS); \
 	fi
 	touch $@

@@ -9,7 +9,7 @@ from lineas.errors import ConfigError, SiteError
 from lineas.steering.site import Site
 from lineas.steering.steering import Steering
 
-from .notices import warnings_in_log
+from .notices import warnings_told
 
 MODES = ("sequence", "sum")
 GROUPS = {
@@ -29,7 +29,7 @@ _KINDS = {".attentions.": "attention", ".resnets.": "resnets"}
 
 def inverted(steering: Steering, min_scale: float = 0.05) -> Steering:
     """The steering that undoes this one; see `Steering.inverse`."""
-    with warnings_in_log():
+    with warnings_told():
         return steering.inverse(min_scale)
 
 
@@ -41,7 +41,7 @@ def composed(steerings: Sequence[Steering], weights: Sequence[float], mode: str)
     if len(steerings) < 2:
         raise ConfigError(f"Got {len(steerings)} steerings to compose, expected at least 2. Connect another.")
     way = cast(Literal["sequence", "sum"], mode)
-    with warnings_in_log():
+    with warnings_told():
         result = steerings[0].compose(steerings[1], way, (weights[0], weights[1]))
         for steering, weight in zip(steerings[2:], weights[2:], strict=True):
             result = result.compose(steering, way, (1.0, weight))
@@ -61,7 +61,7 @@ def restricted(steering: Steering, groups: Sequence[str], pattern: str = "") -> 
             f"{', '.join(sorted({group for site in steering.sites for group in _groups_of(site)}))}; switch "
             "one place and one kind of block on."
         )
-    with warnings_in_log():
+    with warnings_told():
         result = steering.restrict(kept)
         return result.restrict(patterns_of(pattern)) if pattern.strip() else result
 

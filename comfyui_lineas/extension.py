@@ -19,6 +19,7 @@ class LineasExtension(ComfyExtension):
             concept_prompts.ConceptPrompts,
             train.TrainSteering,
             apply.ApplySteering,
+            apply.LoadAndApplySteering,
             files.LoadSteering,
             files.SaveSteering,
             files.ExportLora,

@@ -14,6 +14,10 @@ from lineas.steering.steering import Steering
 
 FOLDER = "steering"
 SUFFIX = ".safetensors"
+LONGEST = 180
+"""Bytes of a file's name that a person gives it."""
+ROOM = 20
+"""Bytes that are added to such a name, as in -cancelled; number and suffix are beyond them."""
 
 
 def register_folders() -> None:
@@ -60,19 +64,21 @@ def new_path(folder: str, name: str, suffix: str = SUFFIX) -> Path:
     The name may hold folders and ComfyUI's %date% placeholders. Raises `ConfigError` for a name that is empty
     or leads out of the folder.
     """
-    plain = plain_name(folder, name)
+    plain = plain_name(folder, name, longest=LONGEST + ROOM)
     output = folder_paths.get_output_directory()
     where, base, counter, _, _ = folder_paths.get_save_image_path(os.path.join(folder, plain), output)
     os.makedirs(where, exist_ok=True)
     return Path(where) / f"{base}_{counter:05}_{suffix}"
 
 
-def plain_name(folder: str, name: str) -> str:
+def plain_name(folder: str, name: str, longest: int = LONGEST) -> str:
     """A name that may stand below output/<folder>, without suffix and signs that some systems refuse.
 
+    Its parts are cut to `longest` bytes, as file systems take no more than 255 with number and suffix.
     Raises `ConfigError` for a name that is empty or leads out of the folder.
     """
     plain = re.sub(r'[<>:"|?*\x00-\x1f]', "-", name.strip().replace("\\", "/")).removesuffix(SUFFIX)
+    plain = "/".join(part.encode()[:longest].decode(errors="ignore").rstrip() for part in plain.split("/"))
     root = os.path.realpath(os.path.join(folder_paths.get_output_directory(), folder))
     target = os.path.realpath(os.path.join(root, plain))
     if not os.path.basename(plain) or not target.startswith(root + os.sep):

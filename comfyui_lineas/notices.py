@@ -1,20 +1,61 @@
-"""Warnings of the library where ComfyUI's users look: in the log."""
+"""What people have to know: on the node that it concerns, in every frontend, and in the log."""
 
 from __future__ import annotations
 
 import logging
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Board:
+    """The notices of one node in one run of the graph, shown together below its widgets.
+
+    node: its id, None outside of a graph, where the log alone tells.
+    """
+
+    node: str | None = None
+    prompt: str = ""
+    lines: list[str] = field(default_factory=list)
+
+    def tell(self, text: str) -> None:
+        """Show a text on the node, below those before it, and write it to the log."""
+        logging.warning("LinEAS: %s", text)
+        if text not in self.lines:
+            self.lines.append(text)
+        self._show()
+
+    def _show(self) -> None:
+        instance = getattr(getattr(sys.modules.get("server"), "PromptServer", None), "instance", None)
+        if self.node is not None and instance is not None:
+            instance.send_progress_text("\n".join(self.lines), self.node)
+
+
+_boards: dict[str, Board] = {}
+
+
+def board() -> Board:
+    """The board of the node that is being run at the moment."""
+    execution = sys.modules.get("comfy_execution.utils")
+    context = execution.get_executing_context() if execution is not None else None
+    if context is None:
+        return Board()
+    node, prompt = str(context.node_id), str(context.prompt_id)
+    if node not in _boards or _boards[node].prompt != prompt:
+        _boards[node] = Board(node, prompt)
+    return _boards[node]
 
 
 @contextmanager
-def warnings_in_log() -> Iterator[None]:
-    """What the library warns of while the block runs goes to the log, once each."""
+def warnings_told() -> Iterator[None]:
+    """What the library warns of while the block runs is told on the node that runs, once each."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         try:
             yield
         finally:
             for text in dict.fromkeys(str(entry.message) for entry in caught):
-                logging.warning("LinEAS: %s", text)
+                board().tell(text)

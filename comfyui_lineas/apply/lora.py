@@ -18,7 +18,7 @@ from lineas.steering.steering import Steering
 from ..files import new_path
 from ..models.check import acts_on_text, fitting_tree, pristine
 from ..models.tree import Place
-from ..notices import warnings_in_log
+from ..notices import warnings_told
 from .text_encoder import is_hooked
 from .weight_patches import SteeringAdapter
 
@@ -57,7 +57,7 @@ def export_lora(
     if used is None:
         components = {name: root for name, root in components.items() if not acts_on_text(name)}
     path = new_path(FOLDER, file_name)
-    with warnings_in_log():
+    with warnings_told():
         left_out = save_lora(
             steering,
             components,

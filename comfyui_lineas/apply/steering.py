@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -16,11 +15,12 @@ from lineas.steering.steering import Steering
 
 from ..models.check import acts_on_text, fitting_tree
 from ..models.tree import Tree
+from ..notices import board
+from .placement import HOOKS, WEIGHTS, Placement
+from .taken_weights import tell_when_taken
 from .text_encoder import hook_text, is_hooked
 from .weight_patches import obstacle, patches_for
-from .while_sampling import HOOKS, WEIGHTS, Placement, SteeringWrapper
-
-KEY = "lineas"
+from .while_sampling import KEY, SteeringWrapper
 
 Maps = Mapping[Site, Map]
 
@@ -45,13 +45,14 @@ def apply_steering(
     if (image_hooked or text_hooked) and placement.method == WEIGHTS:
         raise ConfigError(_no_weights(tree, image_hooked | text_hooked, placement))
     if text and not placement.is_constant:
-        logging.warning("LinEAS: mask, percentages and apply_to hold for the image model, not for the CLIP.")
+        board().tell("Mask, percentages and apply_to hold for the image model, not for the CLIP.")
     steered = model.clone()
     _patch(steered, tree, _without(image, image_hooked), strength)
     if image_hooked:
         maps = _by_path(tree, image_hooked)
-        wrapper = SteeringWrapper(maps, strength, window, placement.apply_to, placement.mask)
-        steered.add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, KEY, wrapper)
+        wrapper = SteeringWrapper(maps, strength, window, placement.apply_to, placement.mask, board())
+        wrapper.put_on(steered)
+        tell_when_taken(steered)
     if clip is None:
         return steered, None
     steered_clip = clip.clone()
@@ -78,7 +79,7 @@ def _unpatchable(tree: Tree, maps: Maps, before: set[str]) -> dict[Site, Map]:
 
 def _paths_hooked(model: Any) -> set[str]:
     """Modules of the image model that earlier steerings act on by hooks."""
-    wrappers = model.get_wrappers(WrappersMP.DIFFUSION_MODEL, KEY)
+    wrappers = model.get_wrappers(WrappersMP.APPLY_MODEL, KEY)
     return {path for wrapper in wrappers for path in wrapper.paths}
 
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+import copy
+from typing import Any, cast
 
 import torch
 from comfy.weight_adapter import WeightAdapterBase
 from torch import Tensor, nn
-from torch.nn.modules.conv import _ConvNd
 
+from lineas.apply import fold_rules
 from lineas.maps.affine import AffineMap
 from lineas.maps.base import Map, along
-from lineas.modules.kinds import unit_axis
-
-_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 class SteeringAdapter(WeightAdapterBase):
@@ -52,20 +50,14 @@ class SteeringAdapter(WeightAdapterBase):
 
 def obstacle(module: nn.Module, map: Map, axis: int) -> str | None:
     """Why a map after a module cannot be patched into its weights, or None when it can."""
-    if not isinstance(map, AffineMap):
-        return f"a {map.kind} map depends on the activation"
-    weight, bias = module._parameters.get("weight"), module._parameters.get("bias")
-    if weight is None:
-        return "the module has no weight"
-    for parameter in (weight, bias):
-        if parameter is not None and (type(parameter.data) is not Tensor or parameter.dtype not in _FLOATS):
-            return f"the weights are stored as {str(parameter.dtype).removeprefix('torch.')}, too coarse"
-    kinds = (nn.GroupNorm, nn.LayerNorm, nn.Linear, _ConvNd)
-    if not isinstance(module, kinds) or not hasattr(module, "comfy_cast_weights"):
+    stand_in = _as_torch_has_it(module)
+    if reason := fold_rules.obstacle(stand_in, map, axis):
+        return reason
+    if not hasattr(module, "comfy_cast_weights"):
         return f"ComfyUI does not patch {type(module).__name__}"
-    if axis != unit_axis(module) or weight.shape[0] != map.width:
-        return "its units are not those of the weights"
-    return "the module has no bias to take the shift" if bias is None and bool(map.shift.any()) else None
+    # The library may give a module the bias that it lacks; a patch cannot.
+    lacks_bias = module._parameters.get("bias") is None and bool(cast(AffineMap, map).shift.any())
+    return "the module has no bias to take the shift" if lacks_bias else None
 
 
 def patches_for(key: str, module: nn.Module, map: AffineMap) -> dict[str, SteeringAdapter]:
@@ -74,3 +66,18 @@ def patches_for(key: str, module: nn.Module, map: AffineMap) -> dict[str, Steeri
     if module._parameters.get("bias") is not None:
         names[f"{key}.bias"] = (map.deviation, map.shift)
     return {name: SteeringAdapter({name}, weights) for name, weights in names.items()}
+
+
+def _as_torch_has_it(module: nn.Module) -> nn.Module:
+    """ComfyUI's own layers are those of torch with weights that move; a bare one tells what they compute.
+
+    Other modules are as they are, so that a class that nobody knows has to show what it does.
+    """
+    if type(module).__module__ != "comfy.ops" or "forward" in vars(module):
+        return module
+    own = next((kind for kind in type(module).__mro__ if kind.__module__.startswith("torch.nn.")), nn.Module)
+    if own is nn.Module:  # layers that choose between kinds of storage; ComfyUI does not make them of torch's
+        return module
+    twin = copy.copy(module)
+    twin.__class__ = own
+    return twin

@@ -11,7 +11,7 @@ from lineas.errors import MismatchError
 from lineas.modules.kinds import is_norm
 from lineas.steering.steering import Steering
 
-from ..notices import warnings_in_log
+from ..notices import warnings_told
 from .base_models import base_model_of, made_for
 from .names import TEXT
 from .tree import Place, Tree
@@ -31,7 +31,7 @@ def fitting_tree(model: Any, clip: Any, steering: Steering) -> Tree:
     norms = [name for name, module in tree.modules.items() if is_norm(module)]
     untouched = tree.with_weights(norms, lambda place, name: pristine(model, clip, place, name))
     try:
-        with warnings_in_log():
+        with warnings_told():
             check_fit(untouched, steering)
     except MismatchError as error:
         raise MismatchError(

@@ -43,7 +43,7 @@ class Tree:
         self.places: dict[str, Place] = {}
         self.modules: dict[str, nn.Module] = {}
         for root, is_text, translate in roots:
-            table = {name: module for name, module in root.named_modules() if not _is_nothing(module)}
+            table = {_uncompiled(name): m for name, m in root.named_modules() if not _is_nothing(m)}
             for name, path in translate(table).items():
                 self.places[name], self.modules[name] = Place(path, is_text), table[path]
 
@@ -64,6 +64,11 @@ class Tree:
             for name, module in self.modules.items()
         }
         return _planted(stand_ins)
+
+
+def _uncompiled(name: str) -> str:
+    """The path of a module that lies in a part that torch.compile has wrapped, without the wrapping."""
+    return name.replace("_orig_mod.", "")
 
 
 def _is_nothing(module: nn.Module) -> bool:

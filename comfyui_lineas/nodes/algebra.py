@@ -7,7 +7,7 @@ from typing import Any
 from comfy_api.v0_0_2 import io
 
 from ..algebra import GROUPS, MODES, composed, inverted, restricted
-from .types import CATEGORY, STRENGTHS, Steering
+from .types import CATEGORY, STRENGTHS, Steering, found_by
 
 MOST = 4
 
@@ -20,6 +20,7 @@ class InvertSteering(io.ComfyNode):
             display_name="LinEAS Invert Steering",
             category=CATEGORY,
             description="The steering that undoes this one. Unlike a negative strength it is exact.",
+            **found_by("undo", "negative steering", "opposite"),
             inputs=[
                 Steering.Input("steering", tooltip="The steering to undo."),
                 io.Float.Input(
@@ -49,6 +50,7 @@ class ComposeSteerings(io.ComfyNode):
             display_name="LinEAS Compose Steerings",
             category=CATEGORY,
             description="Two or more steerings as one, each at its weight; to be saved or exported.",
+            **found_by("merge steerings", "combine", "stack", "sum"),
             inputs=[
                 io.Combo.Input(
                     "mode",
@@ -76,6 +78,7 @@ class RestrictSteering(io.ComfyNode):
             display_name="LinEAS Restrict Steering",
             category=CATEGORY,
             description="Keeps a steering in some parts of the model and drops it in the others.",
+            **found_by("blocks", "block weight", "layers", "part of a steering"),
             inputs=[
                 Steering.Input("steering", tooltip="The steering to restrict."),
                 *[

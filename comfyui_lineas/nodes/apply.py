@@ -6,8 +6,11 @@ from typing import Any
 
 from comfy_api.v0_0_2 import io
 
-from ..apply.while_sampling import BRANCHES, METHODS, Placement
-from .types import CATEGORY, STRENGTHS, Steering
+from ..apply.placement import BRANCHES, METHODS, Placement
+from ..files import load_named, named_files, stamp
+from .types import CATEGORY, STRENGTHS, Steering, advanced, found_by
+
+WORDS = ("steering", "concept", "slider", "remove", "erase", "add", "style", "negative", "activation")
 
 
 class ApplySteering(io.ComfyNode):
@@ -22,54 +25,11 @@ class ApplySteering(io.ComfyNode):
             inputs=[
                 io.Model.Input("model", tooltip="The model to steer."),
                 Steering.Input("steering", tooltip="What to steer it by."),
-                io.Float.Input(
-                    "strength",
-                    tooltip="0 is off, 1 what was trained, beyond it more. Negative values go the other way; "
-                    "Invert Steering undoes exactly.",
-                    **STRENGTHS,
-                ),
-                io.Float.Input(
-                    "start_percent",
-                    default=0.0,
-                    min=0.0,
-                    max=1.0,
-                    step=0.01,
-                    tooltip="Share of the sampling after which it begins to act; 0 is the first step.",
-                ),
-                io.Float.Input(
-                    "end_percent",
-                    default=1.0,
-                    min=0.0,
-                    max=1.0,
-                    step=0.01,
-                    tooltip="Share of the sampling after which it stops acting; 1 is the last step.",
-                ),
-                io.Combo.Input(
-                    "apply_to",
-                    options=list(BRANCHES),
-                    default="both",
-                    tooltip="On which conditioning it acts: both, the positive (cond) or the negative "
-                    "(uncond). At cfg 1 the negative is not run.",
-                ),
-                io.Combo.Input(
-                    "method",
-                    options=list(METHODS),
-                    default="automatic",
-                    tooltip="weights: no cost at run time. hooks: while the model runs, exact in float8 too. "
-                    "automatic: weights wherever they can hold it.",
-                ),
-                io.Clip.Input(
-                    "clip",
-                    optional=True,
-                    tooltip="Needed by steerings that act in the text encoder; encode prompts with the clip "
-                    "that comes out.",
-                ),
-                io.Mask.Input("mask", optional=True, tooltip="Act only there; white is full strength."),
+                _strength(),
+                *_placement(),
             ],
-            outputs=[
-                io.Model.Output(display_name="model"),
-                io.Clip.Output(display_name="clip", tooltip="Steered too, where one is connected."),
-            ],
+            outputs=_outputs(),
+            **found_by(*WORDS),
         )
 
     @classmethod
@@ -79,3 +39,95 @@ class ApplySteering(io.ComfyNode):
         from ..apply.steering import apply_steering
 
         return io.NodeOutput(*apply_steering(model, clip, steering, strength, Placement(**placement)))
+
+
+class LoadAndApplySteering(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="LineasLoadAndApplySteering",
+            display_name="LinEAS Load & Apply Steering",
+            category=CATEGORY,
+            description="Steers a model by a file, as a LoRA loader does: one file, one strength.",
+            inputs=[
+                io.Model.Input("model", tooltip="The model to steer."),
+                io.Combo.Input(
+                    "steering_name",
+                    options=named_files(),
+                    tooltip="Files in models/steering and output/steering. Press R to list new ones.",
+                ),
+                _strength(),
+                *_placement(),
+            ],
+            outputs=_outputs(),
+            **found_by(*WORDS, "load", "lora"),
+        )
+
+    @classmethod
+    def fingerprint_inputs(cls, steering_name: str, **_: Any) -> Any:
+        return stamp(steering_name)
+
+    @classmethod
+    def execute(
+        cls, model: Any, steering_name: str, strength: float, clip: Any = None, **placement: Any
+    ) -> io.NodeOutput:
+        return ApplySteering.execute(model, load_named(steering_name), strength, clip, **placement)
+
+
+def _strength() -> Any:
+    return io.Float.Input(
+        "strength",
+        tooltip="0 is off, 1 what was trained, beyond it more. Negative values go the other way; "
+        "Invert Steering undoes exactly.",
+        **STRENGTHS,
+    )
+
+
+def _placement() -> list[Any]:
+    """When, where and on what it acts: folded away, as most people want always, everywhere and all of it."""
+    share = {"min": 0.0, "max": 1.0, "step": 0.01}
+    when = [
+        io.Float.Input(
+            "start_percent",
+            default=0.0,
+            tooltip="Share of the sampling after which it begins to act; 0 is the first step.",
+            **share,
+        ),
+        io.Float.Input(
+            "end_percent",
+            default=1.0,
+            tooltip="Share of the sampling after which it stops acting; 1 is the last step.",
+            **share,
+        ),
+    ]
+    how = [
+        io.Combo.Input(
+            "apply_to",
+            options=list(BRANCHES),
+            default="both",
+            tooltip="On which conditioning it acts: both, the positive (cond) or the negative "
+            "(uncond). At cfg 1 the negative is not run.",
+        ),
+        io.Combo.Input(
+            "method",
+            options=list(METHODS),
+            default="automatic",
+            tooltip="weights: no cost at run time. hooks: while the model runs, exact in float8 too. "
+            "automatic: weights wherever they can hold it.",
+        ),
+    ]
+    clip = io.Clip.Input(
+        "clip",
+        optional=True,
+        tooltip="Needed by steerings that act in the text encoder; encode prompts with the clip "
+        "that comes out.",
+    )
+    mask = io.Mask.Input("mask", optional=True, tooltip="Act only there; white is full strength.")
+    return [*map(advanced, [*when, *how]), clip, mask]
+
+
+def _outputs() -> list[Any]:
+    return [
+        io.Model.Output(display_name="model"),
+        io.Clip.Output(display_name="clip", tooltip="Steered too, where one is connected."),
+    ]

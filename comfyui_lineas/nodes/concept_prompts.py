@@ -7,7 +7,7 @@ from comfy_api.v0_0_2 import io
 from lineas.prompts.concepts import KINDS
 
 from ..concept import BANKS, DIRECTIONS, concept_texts
-from .types import CATEGORY, seed_input
+from .types import CATEGORY, found_by, seed_input
 
 
 class ConceptPrompts(io.ComfyNode):
@@ -19,6 +19,7 @@ class ConceptPrompts(io.ComfyNode):
             category=CATEGORY,
             description="Prompt sets for one concept: prompts to steer away from, prompts to steer towards, "
             "and others that are to stay as they are. They may be edited before training.",
+            **found_by("concept", "remove", "erase", "add", "prompt list", "captions"),
             inputs=[
                 io.String.Input(
                     "concept",

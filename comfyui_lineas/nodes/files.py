@@ -7,7 +7,7 @@ from typing import Any
 from comfy_api.v0_0_2 import io
 
 from ..files import load_named, named_files, save_named, stamp
-from .types import CATEGORY, FileName, Steering
+from .types import CATEGORY, FileName, Steering, found_by
 
 
 class LoadSteering(io.ComfyNode):
@@ -18,6 +18,7 @@ class LoadSteering(io.ComfyNode):
             display_name="LinEAS Load Steering",
             category=CATEGORY,
             description="A steering from models/steering or output/steering.",
+            **found_by("load concept", "slider", "activation steering"),
             inputs=[
                 io.Combo.Input(
                     "steering_name",
@@ -45,6 +46,7 @@ class SaveSteering(io.ComfyNode):
             display_name="LinEAS Save Steering",
             category=CATEGORY,
             description="Writes a steering as one small file to output/steering, for Load Steering.",
+            **found_by("save concept", "export steering"),
             is_output_node=True,
             inputs=[
                 Steering.Input("steering", tooltip="The steering to save."),
@@ -78,6 +80,7 @@ class ExportLora(io.ComfyNode):
             category=CATEGORY,
             description="Writes a steering as a LoRA file to output/loras. Any LoRA loader applies it, with "
             "its strength as the strength of the steering. Exact for the model it is exported from.",
+            **found_by("save lora", "lora export", "slider lora"),
             is_output_node=True,
             inputs=[
                 io.Model.Input("model", tooltip="The model that the LoRA will be used on, without LoRAs."),

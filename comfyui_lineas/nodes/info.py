@@ -7,7 +7,7 @@ from typing import Any
 from comfy_api.v0_0_2 import io
 
 from ..report import image_of, picture_and_text
-from .types import CATEGORY, Steering
+from .types import CATEGORY, Steering, found_by
 
 
 class SteeringInfo(io.ComfyNode):
@@ -18,6 +18,7 @@ class SteeringInfo(io.ComfyNode):
             display_name="LinEAS Steering Info",
             category=CATEGORY,
             description="Where a steering acts and how strongly, what it was made for and how.",
+            **found_by("steering metadata", "inspect", "analyse"),
             is_output_node=True,
             inputs=[Steering.Input("steering", tooltip="The steering to look at.")],
             outputs=[

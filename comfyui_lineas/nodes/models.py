@@ -7,7 +7,7 @@ from typing import Any
 from comfy_api.v0_0_2 import io
 
 from ..models.one_step import SETTINGS, one_step
-from .types import CATEGORY
+from .types import CATEGORY, found_by
 
 
 class LoadScenesModel(io.ComfyNode):
@@ -19,6 +19,7 @@ class LoadScenesModel(io.ComfyNode):
             category=CATEGORY,
             description="The small model that comes with the pack: 128 × 128 pixels, one step at cfg 1 with "
             "the sampler euler. Everything can be tried on it without a download.",
+            **found_by("demo model", "example", "tiny model"),
             inputs=[],
             outputs=[
                 io.Model.Output(display_name="model"),
@@ -44,6 +45,7 @@ class OneStep(io.ComfyNode):
             description="Settings under which a one-step model draws as it was made to: the timestep of its "
             "single step, and the scale of the noise there. For SamplerCustom with euler at cfg 1; Train "
             "Steering takes them over from the model.",
+            **found_by("turbo", "dmd2", "lightning", "hyper", "timestep", "single step"),
             inputs=[
                 io.Model.Input("model", tooltip="A model that is made to draw in one step."),
                 io.Combo.Input(

@@ -7,7 +7,7 @@ from typing import Any
 from comfy_api.v0_0_2 import io
 
 from ..report import picture_and_text
-from .types import CATEGORY, Steering
+from .types import CATEGORY, Steering, found_by
 
 
 class StrengthSweep(io.ComfyNode):
@@ -19,6 +19,7 @@ class StrengthSweep(io.ComfyNode):
             category=CATEGORY,
             description="The model at a list of strengths. Everything behind it runs once for each, with the "
             "same seed; Sweep Grid gathers the images.",
+            **found_by("slider", "grid", "compare strengths", "x/y plot"),
             inputs=[
                 io.Model.Input("model", tooltip="The model to steer."),
                 Steering.Input("steering", tooltip="What to steer it by."),
@@ -53,6 +54,7 @@ class SweepGrid(io.ComfyNode):
             display_name="LinEAS Sweep Grid",
             category=CATEGORY,
             description="A labelled contact sheet: one column per strength, one row per image of the batch.",
+            **found_by("contact sheet", "grid", "x/y plot", "compare images"),
             is_input_list=True,
             is_output_node=True,
             inputs=[

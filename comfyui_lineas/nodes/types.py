@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from typing import Any
 
 from comfy_api.v0_0_2 import io
 
@@ -24,6 +25,18 @@ class _Any(str):
 FileName = io.Custom(_Any("*"))
 """The name of a file, for the list of choices of a loader."""
 STRENGTHS = {"default": 1.0, "min": -3.0, "max": 3.0, "step": 0.05, "round": 0.001}
+
+
+def advanced(entry: Any) -> Any:
+    """An input that frontends fold away until it is asked for; older ones show it."""
+    entry.extra_dict = {**(getattr(entry, "extra_dict", None) or {}), "advanced": True}
+    return entry
+
+
+def found_by(*words: str) -> dict[str, Any]:
+    """Words that find a node in the search, for releases whose schemas have a place for them."""
+    known = "search_aliases" in getattr(io.Schema, "__dataclass_fields__", {})
+    return {"search_aliases": list(words)} if known else {}
 
 
 def help_of(option: str) -> str:

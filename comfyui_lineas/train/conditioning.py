@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-
-from lineas.modules.kinds import is_norm
+from torch import Tensor
 
 from ..models.names import TEXT
+
+MOST_REPEATS = 8
+"""How far shorter prompts are repeated at most, so that they share a batch with longer ones."""
 
 Encoded = tuple[Tensor, dict[str, Any]]
 """[b, s, d] for the cross-attention, and what else the model is told, such as a pooled vector [b, p]."""
@@ -27,12 +27,30 @@ def encode(clip: Any, prompts: Sequence[str]) -> list[Encoded]:
     return encoded
 
 
-def batched(each: Sequence[Encoded]) -> Encoded:
-    """Conditions of several prompts as one; shorter ones are repeated, which attention does not notice."""
-    length = math.lcm(*(cross.shape[1] for cross, _ in each))
-    cross = torch.cat([cross.repeat(1, length // cross.shape[1], 1) for cross, _ in each])
-    first = each[0][1]
-    return cross, {name: _joined([extras[name] for _, extras in each]) for name in first}
+def kinds_of(each: Sequence[Encoded], repeats: bool) -> list[int]:
+    """A number for each prompt, the same for those that may run in one batch, as the samplers would.
+
+    repeats: whether the model reads prompts by cross-attention alone, which shorter ones may be repeated for;
+    others take prompts of one length at a time.
+    """
+    shapes = [_shapes(one) for one in each]
+    lengths = [cross.shape[1] for cross, _ in each]
+    if repeats and math.lcm(*lengths) <= MOST_REPEATS * min(lengths):
+        return [0] * len(each)
+    known = sorted(set(shapes))
+    return [known.index(shape) for shape in shapes]
+
+
+def _shapes(encoded: Encoded) -> tuple[Any, ...]:
+    """What must agree for a batch: all shapes, and how many tokens are real."""
+    cross, extras = encoded
+    tensors = sorted((name, value) for name, value in extras.items() if isinstance(value, Tensor))
+    shapes = ((name, tuple(value.shape), _real(name, value)) for name, value in tensors)
+    return (tuple(cross.shape), *shapes)
+
+
+def _real(name: str, value: Tensor) -> int:
+    return int(value.sum()) if "mask" in name else 0
 
 
 class TextEncoders:
@@ -51,8 +69,8 @@ class TextEncoders:
             for name in self.encoders
         }
 
-    def __call__(self, indices: Sequence[int]) -> Encoded:
-        """The conditions of these prompts."""
+    def __call__(self, indices: Sequence[int]) -> list[Encoded]:
+        """The conditions of these prompts, encoded together."""
         self.root.reset_clip_options()
         if self.layer is not None:
             self.root.set_clip_options({"layer": self.layer})
@@ -62,7 +80,9 @@ class TextEncoders:
             cross, pooled = self.encoders[name]([self.tokens[name][index] for index in indices])[:2]
             crosses.append(cross)
         shortest = min(cross.shape[1] for cross in crosses)
-        return torch.cat([cross[:, :shortest] for cross in crosses], -1), {"pooled_output": pooled}
+        cross = torch.cat([cross[:, :shortest] for cross in crosses], -1)
+        each = [None] * len(cross) if pooled is None else pooled.split(1)
+        return [(one, {"pooled_output": own}) for one, own in zip(cross.split(1), each, strict=True)]
 
     def real(self, component: str, indices: Sequence[int]) -> Tensor:
         """[b, s] True at the tokens of the prompts, with their start and end."""
@@ -75,26 +95,6 @@ class TextEncoders:
         return ended.cumsum(1) - ended == 0
 
 
-@contextmanager
-def inputs_of_norms_kept(roots: Sequence[nn.Module]) -> Iterator[None]:
-    """Norms below these modules read copies of what is added to in place before the backward pass."""
-
-    def copied(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        return (args[0].clone(), *args[1:]) if torch.is_grad_enabled() else args
-
-    with ExitStack() as stack:
-        for module in {module for root in roots for module in root.modules() if is_norm(module)}:
-            stack.callback(module.register_forward_pre_hook(copied).remove)
-        yield
-
-
 def _copied(value: Any) -> Any:
     with torch.inference_mode(False):
         return value.clone() if isinstance(value, Tensor) else value
-
-
-def _joined(values: Sequence[Any]) -> Any:
-    """One tensor of the tensors of single prompts; anything else is the same for all."""
-    if isinstance(values[0], Tensor) and values[0].ndim and values[0].shape[0] == 1:
-        return torch.cat(list(values))
-    return values[0]

@@ -25,33 +25,37 @@ class Denoiser:
         self.width, self.height = width, height
         latents = self.model.latent_format
         ratio = getattr(latents, "spacial_downscale_ratio", 8)
-        self.shape = (latents.latent_channels, height // ratio, width // ratio)
+        # Models of videos, and those that share their latents, draw an image as a video of one frame.
+        frames = [1] * (getattr(latents, "latent_dimensions", 2) - 2)
+        self.shape = (latents.latent_channels, *frames, height // ratio, width // ratio)
 
     def noise(self, seeds: Sequence[int]) -> Tensor:
-        """[b, c, h, w] noise, one image per seed, as the stock samplers make it for a single image."""
+        """[b, c, h, w] or [b, c, 1, h, w] noise, as the stock samplers make it for each seed by itself."""
         each = [torch.randn(1, *self.shape, generator=torch.Generator().manual_seed(s)) for s in seeds]
         return torch.cat(each).to(self.patcher.load_device)
 
-    def __call__(self, conditions: Encoded, seeds: Sequence[int]) -> Tensor:
-        """[b, c, h, w] the latents of these conditions, from the noise of these seeds."""
+    def __call__(self, conditions: Sequence[Encoded], seeds: Sequence[int]) -> Tensor:
+        """[b, c, h, w] or [b, c, 1, h, w] the latents of these prompts, each from the noise of its seed."""
         noise = self.noise(seeds)
         sampling, empty = self.model.model_sampling, torch.zeros_like(noise)
         is_start = float(self.sigma) > float(sampling.sigma_max) * (1 - 1e-5)
         x = sampling.noise_scaling(self.sigma, noise, empty, is_start)
-        cross, extras = conditions
-        told = {"width": self.width, "height": self.height, "prompt_type": "positive", **extras}
-        device = self.patcher.load_device
-        conds = self.model.extra_conds(
-            cross_attn=cross.to(device),
-            noise=noise,
-            device=device,
-            latent_image=empty,
-            denoise_mask=None,
-            **told,
-        )
-        given = {name: _whole(cond, len(seeds), device) for name, cond in conds.items()}
+        each = [self._told(one, noise[i : i + 1], empty[i : i + 1]) for i, one in enumerate(conditions)]
+        # As the samplers join the positive and the negative prompt.
+        given = {name: cond.concat([other[name] for other in each[1:]]) for name, cond in each[0].items()}
         options = self._options(len(seeds))
         return self.model.apply_model(x, self.sigma.expand(len(seeds)), transformer_options=options, **given)
+
+    def _told(self, condition: Encoded, noise: Tensor, empty: Tensor) -> dict[str, Any]:
+        """What the model is told of one prompt, in ComfyUI's own form, which knows how to be joined."""
+        (cross, extras), device = condition, self.patcher.load_device
+        sizes = {"width": self.width, "height": self.height}
+        images = {"noise": noise, "latent_image": empty, "denoise_mask": None}
+        given = {"device": device, "prompt_type": "positive", **sizes, **images, **extras}
+        conds = self.model.extra_conds(cross_attn=cross.to(device), **given)
+        return {
+            name: cond.process_cond(batch_size=1, device=device, area=None) for name, cond in conds.items()
+        }
 
     def latents_out(self, latents: Tensor) -> Tensor:
         """Latents as the VAE takes them."""
@@ -66,8 +70,3 @@ class Denoiser:
                 wrappers.setdefault(kind, {}).setdefault(key, []).extend(each)
         sigmas = torch.cat([self.sigma, self.sigma.new_zeros(1)])
         return {**options, "cond_or_uncond": [0], "sigmas": self.sigma, "sample_sigmas": sigmas}
-
-
-def _whole(cond: Any, count: int, device: Any) -> Any:
-    """What the model gets of a condition for a batch of `count`."""
-    return cond.process_cond(batch_size=count, device=device, area=None).concat([])

@@ -48,7 +48,7 @@ class Preview:
 
         with Recorder(self.problem.components, maps, steered) as recorder:
             recorder.recording = False
-            latents = self.problem.draw("source", list(SHOWN))
+            latents = torch.cat([self.problem.draw("source", [index]) for index in SHOWN])
         images = self._decoded(self.problem.denoiser.latents_out(latents))
         return picture_of(torch.cat(list(images), dim=1))
 
@@ -56,4 +56,5 @@ class Preview:
         """[b, h, w, 3]; not by `VAE.decode`, which may move the model out of memory."""
         vae = self.vae
         decoded = vae.first_stage_model.decode(latents.to(vae.device, vae.vae_dtype)).float()
+        decoded = decoded[:, :, 0] if decoded.ndim == 5 else decoded  # the one frame of a video
         return vae.process_output(decoded).movedim(1, -1)

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from fnmatch import fnmatchcase
 from typing import Any
 
 from torch import Tensor, nn
 
-from lineas.errors import MismatchError, SiteError
+from lineas.errors import MismatchError
 from lineas.fitting.problem import Group, Problem, Rows
 from lineas.fitting.recomputing import recomputed
 from lineas.maths.pooling import Pooling
-from lineas.modules.kinds import is_norm
-from lineas.modules.names import find_sites, named_modules
 from lineas.modules.recorder import Transform
 from lineas.prompts.files import hash_prompts
 from lineas.steering.provenance import Provenance
@@ -23,14 +20,11 @@ from lineas.steering.site import Site
 from ..models.base_models import base_model_of
 from ..models.names import OTHER, UNET
 from ..models.tree import Tree
-from .conditioning import Encoded, TextEncoders, batched, encode, inputs_of_norms_kept
+from .chosen_sites import chosen_sites
+from .conditioning import Encoded, TextEncoders, encode, kinds_of
 from .denoising import Denoiser
-
-# The last layers of attentions and feed-forwards, by the names they have in diffusion transformers.
-_OUTPUTS = tuple(
-    f"{OTHER}.{end}"
-    for end in ("*attn*.proj", "*attn*.out_proj", "*attn*to_out.0", "*mlp.2", "*ff.net.2", "*single*.linear2")
-)
+from .inputs_kept import inputs_kept, inputs_of_norms_kept
+from .trainable_weights import training_clip
 
 
 class Target:
@@ -38,32 +32,47 @@ class Target:
 
     Made before models are loaded for training, as encoding loads the CLIP by itself. prompts: source, target
     and preserve. patterns: of canonical module names. Prompts are encoded once, unless a text encoder holds
-    sites. Raises `SiteError` for patterns that find nothing.
+    sites. Prompts of one kind lie at neighbouring places: `kinds` by place, and `numbers`, which prompt of
+    the given list lies there. Raises `SiteError` for patterns that find nothing.
     """
 
     def __init__(
         self, model: Any, clip: Any, prompts: Mapping[Group, list[str]], patterns: Sequence[str]
     ) -> None:
         self.prompts, tree = dict(prompts), Tree(model, clip)
-        self.components = tree.components
-        self.sites = chosen_sites(self.components, patterns)
+        self.sites = chosen_sites(tree.components, patterns)
         self.text_sites = {site for site in self.sites if tree.places[site.name].is_text}
+        if self.text_sites:
+            clip = training_clip(clip)
+            tree = Tree(model, clip)
+        self.components, self.clip = tree.components, clip
         make: Callable[..., Any] = TextEncoders if self.text_sites else encode
         # ComfyUI's UNet gives new tensors; its text encoders and transformers add to the old ones.
         self.adding_in_place = [] if UNET in self.components else [model.model.diffusion_model]
         self.adding_in_place += [clip.cond_stage_model] if self.text_sites else []
         self._held = {group: make(clip, texts) for group, texts in self.prompts.items() if texts}
+        kinds = {group: self._kinds(group) for group in self._held}
+        self.numbers: dict[Group, list[int]] = {
+            group: sorted(range(len(each)), key=each.__getitem__) for group, each in kinds.items()
+        }
+        self.kinds = {group: sorted(each) for group, each in kinds.items()}
 
-    def conditions(self, group: Group, indices: Sequence[int]) -> Encoded:
-        """The conditions of these prompts."""
-        held = self._held[group]
-        return held(indices) if self.text_sites else batched([held[index] for index in indices])
+    def conditions(self, group: Group, indices: Sequence[int]) -> list[Encoded]:
+        """The conditions of the prompts at these places."""
+        held, numbers = self._held[group], [self.numbers[group][index] for index in indices]
+        return held(numbers) if self.text_sites else [held[number] for number in numbers]
+
+    def _kinds(self, group: Group) -> list[int]:
+        if self.text_sites:
+            return [0] * len(self.prompts[group])
+        return kinds_of(self._held[group], repeats=UNET in self.components)
 
     def real(self, site: Site, group: Group, indices: Sequence[int]) -> Tensor | None:
         """[b, s] True at the prompts' tokens with start and end, for sites in text encoders; else None."""
         if site not in self.text_sites:
             return None
-        return self._held[group].real(site.name.partition(".")[0], indices)
+        numbers = [self.numbers[group][index] for index in indices]
+        return self._held[group].real(site.name.partition(".")[0], numbers)
 
 
 class ComfyProblem(Problem):
@@ -99,8 +108,12 @@ class ComfyProblem(Problem):
 
     def draw(self, group: Group, indices: Sequence[int]) -> Tensor:
         """[b, c, h, w] the latents of these prompts."""
-        seeds = [self.seed + index for index in indices]
+        seeds = [self.seed + self.target.numbers[group][index] for index in indices]
         return self.denoiser(self.target.conditions(group, indices), seeds)
+
+    def batch_kinds(self, group: Group) -> list[int]:
+        """Which prompts the model takes in one batch."""
+        return self.target.kinds.get(group, [])
 
     def mask(self, site: Site, group: Group, indices: Sequence[int]) -> Tensor | None:
         """[b, s] True at the prompts' tokens with start and end, for sites in text encoders; else None."""
@@ -111,6 +124,8 @@ class ComfyProblem(Problem):
         """Recompute the blocks of the image model in the backward pass."""
         with ExitStack() as stack:
             for block in image_blocks(self.denoiser.model.diffusion_model):
+                if self.target.adding_in_place:
+                    stack.enter_context(inputs_kept(block))
                 stack.enter_context(recomputed(block))
             yield
 
@@ -134,37 +149,6 @@ class ComfyProblem(Problem):
         made = super().provenance(method, **settings, **self._settings)
         alone = any(site.name.partition(".")[0] == OTHER for site in self.sites)
         return made.noted("for ComfyUI alone: its modules have no names elsewhere") if alone else made
-
-
-def chosen_sites(components: Mapping[str, nn.Module], patterns: Sequence[str]) -> list[Site]:
-    """Sites that match patterns of canonical names; of patterns for norms only the norms with weights.
-
-    Patterns for the UNet stand for an image model of another family too. Where such a model has no norms with
-    weights, the outputs of its attentions and feed-forwards take their place. Raises `SiteError` when nothing
-    is found.
-    """
-    if UNET not in components:
-        patterns = [f"{OTHER}.{p.partition('.')[2]}" if p.startswith(f"{UNET}.") else p for p in patterns]
-    table = named_modules(components)
-    found = find_sites(components, list(patterns))
-    if not any(pattern.endswith("norm*") for pattern in patterns):
-        return found
-    norms = [site for site in found if _is_affine_norm(table[site.name])]
-    outputs = [p for p in _OUTPUTS if OTHER in components and any(fnmatchcase(name, p) for name in table)]
-    if norms or not outputs:
-        return norms or _no_norms(patterns, table)
-    return find_sites(components, outputs)
-
-
-def _is_affine_norm(module: nn.Module) -> bool:
-    return is_norm(module) and module._parameters.get("weight") is not None
-
-
-def _no_norms(patterns: Sequence[str], table: Mapping[str, nn.Module]) -> list[Site]:
-    raise SiteError(
-        f"No norm with weights matches {', '.join(patterns)}. Choose own pattern and name layers, "
-        f"such as {next((n for n, m in table.items() if isinstance(m, nn.Linear)), '*')}."
-    )
 
 
 def image_blocks(model: nn.Module) -> list[nn.Module]:

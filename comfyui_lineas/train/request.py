@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from lineas.errors import ConfigError
+from lineas.errors import ConfigError, PromptError
 from lineas.fitting.problem import Group
 from lineas.methods.lineas.config import TrainConfig
 
@@ -54,10 +54,16 @@ class TrainRequest:
     file_name: str = "my-steering"
 
     def prompts(self) -> dict[Group, list[str]]:
-        """The three groups; `PromptError` for lists that are too short."""
+        """The three groups; `PromptError` for lists that are too short, or the same."""
+        source, target = prompt_lines("source", self.source), prompt_lines("target", self.target)
+        if set(source) == set(target):
+            raise PromptError(
+                f"The source and the target list hold the same {len(set(source))} prompts, so there is "
+                "nothing to learn. Write the concept into one of them; LinEAS Concept Prompts does."
+            )
         return {
-            "source": prompt_lines("source", self.source),
-            "target": prompt_lines("target", self.target),
+            "source": source,
+            "target": target,
             "preserve": prompt_lines("preserve", self.preserve, needed=0),
         }
 

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import comfy.model_management
 from torch import Tensor
+
+from ..apply.plain_run import unfused
 
 _KERNELS = "comfy_kitchen"
 
@@ -35,16 +36,11 @@ def differentiable_kernels() -> Iterator[None]:
         for name in ours
         if str(getattr(vars(module).get(name), "__module__", "")).startswith(_KERNELS)
     ]
-    memory = comfy.model_management
-    training = getattr(memory, "in_training", None)  # newer releases choose their kernels by it
     try:
         for module, name, _ in replaced:
             setattr(module, name, ours[name])
-        if training is not None:
-            memory.in_training = True
-        yield
+        with unfused():
+            yield
     finally:
         for module, name, kernel in replaced:
             setattr(module, name, kernel)
-        if training is not None:
-            memory.in_training = training

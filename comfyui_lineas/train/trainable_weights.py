@@ -14,12 +14,39 @@ import comfy.model_management
 import torch
 from torch import Tensor, nn
 
+from lineas.errors import ConfigError
+
 
 def training_clone(model: Any) -> Any:
-    """A clone of a MODEL that stays in memory as a whole, however newer releases page their models."""
-    if getattr(model, "is_dynamic", lambda: False)():
-        return model.clone(disable_dynamic=True)
-    return model.clone()
+    """A clone of a MODEL that stays in memory as a whole, however newer releases page their models.
+
+    `ConfigError` for a paged model that its loader cannot load a second time.
+    """
+    if not _is_paged(model):
+        return model.clone()
+    if getattr(model, "cached_patcher_init", None) is None:
+        raise ConfigError(
+            "This ComfyUI pages models through the GPU's memory (dynamic VRAM), and the loader of this one "
+            "cannot load it a second time for training. Load it with a loader of ComfyUI itself, or start "
+            "ComfyUI with --disable-dynamic-vram."
+        )
+    return model.clone(disable_dynamic=True)
+
+
+def training_clip(clip: Any) -> Any:
+    """The CLIP itself, or where it is paged one that stays in memory as a whole. Raises as `training_clone`.
+
+    A paged text encoder keeps weights from encoding prompts, which no gradient flows through.
+    """
+    if not _is_paged(clip.patcher):
+        return clip
+    patcher, whole = training_clone(clip.patcher), clip.clone()
+    whole.patcher, whole.cond_stage_model = patcher, patcher.model
+    return whole
+
+
+def _is_paged(patcher: Any) -> bool:
+    return bool(getattr(patcher, "is_dynamic", lambda: False)())
 
 
 def load_whole(patchers: list[Any]) -> None:

@@ -23,7 +23,7 @@ from lineas.steering.steering import Steering
 from ..files import FOLDER, new_path, plain_name
 from ..models.base_models import native_size
 from ..models.one_step import prepared
-from ..notices import warnings_in_log
+from ..notices import warnings_told
 from ..report import image_of, training_picture, training_text
 from .denoising import Denoiser
 from .preview import Preview
@@ -75,7 +75,7 @@ def train(model: Any, clip: Any, vae: Any, request: TrainRequest) -> TrainResult
         "height": height,
         "noise_seed": request.seed,
     }
-    with _loaded(patcher, clip if target.text_sites else None, vae), warnings_in_log():
+    with _loaded(patcher, target.clip if target.text_sites else None, vae), warnings_told():
         denoiser = Denoiser(patcher, sigmas[:1], width, height)
         problem = ComfyProblem(denoiser, target, seed=request.seed, settings=settings)
         run = Run(Trainer(problem, config))

@@ -32,18 +32,25 @@ class MicroBatches:
 
     def of(self, group: Group) -> list[list[int]]:
         """The indices of a group's prompts, cut into micro-batches; empty for a group without prompts."""
-        indices = range(self.problem.sizes.get(group, 0))
-        return [list(indices[start : start + self.size]) for start in range(0, len(indices), self.size)]
+        kinds = self.problem.batch_kinds(group)
+        parts: list[list[int]] = []
+        for index, kind in enumerate(kinds):
+            if not parts or len(parts[-1]) == self.size or kind != kinds[parts[-1][0]]:
+                parts.append([])
+            parts[-1].append(index)
+        return parts
 
     def alike(self, group: Group) -> list[list[int]]:
         """The same, longest prompts first and cut where one is shorter than `ALIKE` of its part's longest.
 
         Little of a part is padding then. For sums over prompts, where their order does not matter.
         """
-        lengths = self.problem.lengths(group)
+        lengths, kinds = self.problem.lengths(group), self.problem.batch_kinds(group)
         parts: list[list[int]] = []
-        for index in sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True):
-            if not parts or len(parts[-1]) == self.size or lengths[index] < ALIKE * lengths[parts[-1][0]]:
+        for index in sorted(range(len(lengths)), key=lambda i: (kinds[i], lengths[i]), reverse=True):
+            first = parts[-1][0] if parts else index
+            unlike = kinds[index] != kinds[first] or lengths[index] < ALIKE * lengths[first]
+            if not parts or len(parts[-1]) == self.size or unlike:
                 parts.append([])
             parts[-1].append(index)
         return parts

@@ -70,6 +70,10 @@ class Problem(ABC):
         """Positions that each prompt of a group takes in a run, padding apart; 1 where all take the same."""
         return [1] * self.sizes.get(group, 0)
 
+    def batch_kinds(self, group: Group) -> list[int]:
+        """A number for each prompt; neighbours with unlike ones never run in one batch. 0 where all may."""
+        return [0] * self.sizes.get(group, 0)
+
     def mask(self, site: Site, group: Group, indices: Sequence[int]) -> Tensor | None:
         """[b, s] True at real tokens where a site's positions are the prompt's tokens; None elsewhere."""
         return None

@@ -21,7 +21,10 @@ PROMPT = "a red clock on a table at night"
 def comfyui_path() -> Path:
     if not (COMFYUI / "comfy" / "model_patcher.py").is_file():
         pytest.skip(f"no ComfyUI in {COMFYUI}: set COMFYUI_PATH to the folder of a ComfyUI")
-    for package in ("aiohttp", "av", "torchsde", "einops"):
+    loads_audio = (
+        COMFYUI / "comfy" / "text_encoders" / "gemma4.py"
+    ).is_file()  # newer ones cannot do without
+    for package in ("aiohttp", "av", "torchsde", "einops", *(["torchaudio"] if loads_audio else [])):
         pytest.importorskip(package, reason=f"ComfyUI's requirements are not installed: {package}")
     return COMFYUI
 
@@ -105,6 +108,29 @@ def steering_for(scenes: Any) -> Callable[..., Any]:
         return Steering(maps, Provenance(base_model="lineas/scenes"))
 
     return made
+
+
+@pytest.fixture
+def told(comfyui: Any, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """(text, id of the node) of every text that the frontend would be sent."""
+    texts: list[tuple[str, str]] = []
+
+    def send_progress_text(text: str, node_id: str, sid: str | None = None) -> None:
+        texts.append((text, node_id))
+
+    server = SimpleNamespace(instance=SimpleNamespace(send_progress_text=send_progress_text))
+    monkeypatch.setitem(sys.modules, "server", SimpleNamespace(PromptServer=server))
+    return texts
+
+
+@pytest.fixture
+def running(comfyui: Any) -> Callable[[str], Any]:
+    """node id -> a block in which ComfyUI's executor runs that node, in a graph of its own."""
+    from uuid import uuid4
+
+    from comfy_execution.utils import CurrentNodeContext
+
+    return lambda node: CurrentNodeContext(uuid4().hex, node)
 
 
 @pytest.fixture

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,8 +22,8 @@ ONE_GREY = 1 / 255
 
 
 def applied(*args: Any, **placement: Any) -> tuple[Any, Any]:
+    from comfyui_lineas.apply.placement import Placement
     from comfyui_lineas.apply.steering import apply_steering
-    from comfyui_lineas.apply.while_sampling import Placement
 
     return apply_steering(*args, Placement(**placement))
 
@@ -377,3 +379,17 @@ def test_other_weights_of_the_same_shape_are_told(
     other = Steering(steering.maps, replace(steering.provenance, fingerprint="1:unet=0123456789abcdef"))
     applied(scenes.model, None, other, 1.0)
     assert "fitted on other weights" in caplog.text
+
+
+def test_load_and_apply_is_both_nodes_in_one(comfyui: Any, scenes: Any, draw: Any, steering_for: Any) -> None:
+    from comfyui_lineas.files import save_named
+    from comfyui_lineas.nodes.apply import LoadAndApplySteering
+
+    steering = steering_for()
+    name = Path(save_named(steering, "both-in-one")).name
+    model, clip = LoadAndApplySteering.execute(scenes.model, name, 0.7, start_percent=0.0).args
+    assert clip is None
+    assert torch.equal(draw(model), draw(applied(scenes.model, None, steering, 0.7)[0]))
+    before = LoadAndApplySteering.fingerprint_inputs(steering_name=name, strength=1.0)
+    os.utime(comfyui.output / "steering" / name, (1, 1))
+    assert LoadAndApplySteering.fingerprint_inputs(steering_name=name, strength=1.0) != before

@@ -2,143 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import Any
 
 import pytest
 import torch
+from comfyui_pack import tiny
+from comfyui_pack.tiny import ProseClip, StandInClip, falls, output, trained
 
 from lineas.errors import MismatchError
 
 pytestmark = pytest.mark.usefixtures("comfyui")
 
 
-class StandInClip:
-    """Conditions of random numbers, the same for the same prompt; its prompts may be of several lengths."""
-
-    layer_idx = None
-
-    def __init__(self, width: int, pooled: int) -> None:
-        import comfy.model_patcher
-
-        self.sizes = (width, pooled)
-        self.cond_stage_model = torch.nn.Module()
-        cpu = torch.device("cpu")
-        self.patcher = comfy.model_patcher.ModelPatcher(self.cond_stage_model, cpu, cpu)
-
-    def tokenize(self, text: str) -> str:
-        return text
-
-    def encode_from_tokens_scheduled(self, text: str, show_pbar: bool = True) -> list[Any]:
-        random = torch.Generator().manual_seed(len(text))
-        length = 77 if len(text) < 8 else 154
-        cross = torch.randn(1, length, self.sizes[0], generator=random)
-        return [[cross, {"pooled_output": torch.randn(1, self.sizes[1], generator=random)}]]
-
-
-def filled(model: Any) -> Any:
-    import comfy.model_patcher
-
-    random = torch.Generator().manual_seed(0)
-    for name, parameter in model.diffusion_model.named_parameters():
-        parameter.requires_grad_(False)
-        one = name.endswith(("scale", "norm.weight", "norm1.weight", "norm2.weight"))
-        parameter.copy_(0.1 * torch.randn(parameter.shape, generator=random) + float(one))
-    return comfy.model_patcher.ModelPatcher(model, torch.device("cpu"), torch.device("cpu"))
-
-
 @pytest.fixture(scope="module")
 def flux(comfyui: Any) -> Any:
-    import comfy.ldm.flux.model
-    import comfy.model_base
-    import comfy.supported_models
-
-    known = {field.name for field in fields(comfy.ldm.flux.model.FluxParams)}
-    config = comfy.supported_models.Flux(
-        {
-            "image_model": "flux",
-            "in_channels": 16,
-            "out_channels": 16,
-            "vec_in_dim": 8,
-            "context_in_dim": 12,
-            "hidden_size": 32,
-            "mlp_ratio": 2.0,
-            "num_heads": 2,
-            "depth": 1,
-            "depth_single_blocks": 1,
-            "axes_dim": [4, 6, 6],
-            "theta": 10000,
-            "patch_size": 2,
-            "qkv_bias": True,
-            "guidance_embed": False,
-            **({"txt_ids_dims": []} if "txt_ids_dims" in known else {}),  # not in 0.3.64
-            "dtype": torch.float32,
-        }
-    )
-    with torch.inference_mode():
-        return filled(comfy.model_base.Flux(config, device="cpu"))
+    return tiny.flux()
 
 
 @pytest.fixture(scope="module")
 def sdxl(comfyui: Any) -> Any:
-    import comfy.model_base
-    import comfy.supported_models
-
-    config = comfy.supported_models.SDXL(
-        {
-            "image_size": 32,
-            "in_channels": 4,
-            "out_channels": 4,
-            "model_channels": 64,
-            "num_res_blocks": [1, 1],
-            "channel_mult": [1, 2],
-            "transformer_depth": [0, 2],
-            "transformer_depth_output": [0, 0, 2, 2],
-            "transformer_depth_middle": 2,
-            "use_spatial_transformer": True,
-            "use_linear_in_transformer": True,
-            "context_dim": 12,
-            "num_classes": "sequential",
-            "adm_in_channels": 1280 + 6 * 256,
-            "dtype": torch.float32,
-        }
-    )
-    config.unet_config |= {"num_head_channels": 32, "num_heads": -1}
-    with torch.inference_mode():
-        return filled(comfy.model_base.SDXL(config, device="cpu"))
-
-
-def trained(model: Any, clip: Any, **changes: Any) -> Any:
-    from comfyui_lineas.train.request import TrainRequest
-    from comfyui_lineas.train.training import train
-
-    options = {"source": "a\nb b b b b\nccc", "target": "x x\nyyyyyyyyy", "steps": 3, "preview_every": 0}
-    options |= {"width": 64, "height": 64, **changes}
-    with torch.inference_mode():
-        return train(model, clip, None, TrainRequest(**options))
-
-
-def output(model: Any, clip: Any) -> torch.Tensor:
-    """The latents of one step through the stock sampler."""
-    import comfy.sample
-
-    conditions = clip.encode_from_tokens_scheduled("abc")
-    latents = torch.zeros(2, model.model.latent_format.latent_channels, 8, 8)
-    with torch.inference_mode():
-        noise = comfy.sample.prepare_noise(latents, 0)
-        return comfy.sample.sample(
-            *(model, noise, 1, 1.0, "euler", "simple"), conditions, conditions, latents, seed=0
-        )
-
-
-def falls(steering: Any) -> bool:
-    settings = steering.provenance.settings
-    return settings["cost"] < settings["cost_at_start"]
+    return tiny.sdxl()
 
 
 def test_a_transformer_keeps_its_names_and_says_so(flux: Any) -> None:
+    from comfyui_lineas.apply.placement import Placement
     from comfyui_lineas.apply.steering import apply_steering
-    from comfyui_lineas.apply.while_sampling import Placement
 
     clip, pattern = StandInClip(12, 8), "unet.*img_attn.proj, unet.*single_blocks.*linear2"
     steering = trained(flux, clip, sites="own pattern", pattern=pattern).steering
@@ -207,3 +95,111 @@ def test_names_of_configurations_are_read_quietly(sdxl: Any, caplog: pytest.LogC
 
     assert (base_model_of(sdxl), native_size(sdxl)) == ("SDXL", 1024)
     assert "doesn't exist" not in caplog.text
+
+
+PROSE = {"source": "aa\nbbbb\ncc\nddddddd\neeeeeeee", "target": "f\ngg\nhhhh"}
+
+
+@pytest.fixture
+def lengths(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
+    """(prompts, their length) that the model was given, call by call."""
+    from comfyui_lineas.train.denoising import Denoiser
+
+    seen: list[tuple[int, ...]] = []
+    run = Denoiser.__call__
+
+    def watched(self: Any, conditions: Any, seeds: Any) -> Any:
+        seen.append((len(conditions), *{cross.shape[1] for cross, _ in conditions}))
+        return run(self, conditions, seeds)
+
+    monkeypatch.setattr(Denoiser, "__call__", watched)
+    return seen
+
+
+@pytest.mark.parametrize("name", ["lumina2", "qwen_image"])
+def test_prompts_of_other_lengths_run_as_they_are(comfyui: Any, name: str, lengths: Any) -> None:
+    options = {**PROSE, "preserve": "i\nk\nllll", "preserve_weight": 0.5, "sites": "own pattern"}
+    pattern = {"lumina2": "unet.layers.*attention_norm2", "qwen_image": "unet.*attn.to_out.0"}[name]
+    model = getattr(tiny, name)()
+    steering = trained(model, ProseClip(), **options, pattern=pattern, steps=4).steering
+    assert falls(steering)
+    # Nothing is repeated, and prompts of one length share a batch: the two of two letters do.
+    assert {length for _, length in lengths} == {16, 17, 19, 22, 23}
+    assert (2, 17) in lengths
+
+
+def test_lengths_change_nothing_but_the_batches(comfyui: Any) -> None:
+    model, clip = tiny.lumina2(), ProseClip()
+    options = {**PROSE, "sites": "own pattern", "pattern": "unet.layers.*attention_norm2", "steps": 2}
+    together = trained(model, clip, **options).steering
+    one_by_one = trained(model, clip, **options, micro_batch=1).steering
+    assert together.allclose(one_by_one, rtol=1e-3, atol=1e-5)
+    shuffled = {**options, "source": "eeeeeeee\naa\nddddddd\nbbbb\ncc"}
+    costs = [
+        made.provenance.settings["cost_at_start"]
+        for made in (together, trained(model, clip, **shuffled).steering)
+    ]
+    assert costs[0] != costs[1]  # prompt i has the noise of seed + i, whatever its length
+
+
+@pytest.mark.parametrize("name", ["qwen_image", "wan"])
+def test_images_that_are_videos_of_one_frame_train(comfyui: Any, name: str) -> None:
+    from comfyui_lineas.apply.steering import apply_steering
+
+    model, clip = getattr(tiny, name)(), StandInClip()
+    pattern = "unet.*blocks.*attn.to_out.0, unet.*blocks.*self_attn.o, unet.*blocks.*ffn.2"
+    steering = trained(model, clip, sites="own pattern", pattern=pattern, steps=4).steering
+    assert falls(steering)
+    steered, _ = apply_steering(model, None, steering, 1.0)
+    assert not torch.allclose(output(steered, clip), output(model, clip), atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["flux", "sd3", "lumina2", "wan"])
+def test_recomputing_blocks_that_add_in_place_changes_nothing(comfyui: Any, name: str) -> None:
+    pattern = {
+        "flux": "unet.*img_attn.proj, unet.*img_mlp.2",
+        "sd3": "unet.joint_blocks.*attn.proj",
+        "lumina2": "unet.layers.*norm2",
+        "wan": "unet.blocks.*ffn.2",
+    }[name]
+    model, options = getattr(tiny, name)(), {"sites": "own pattern", "pattern": pattern}
+    clip = ProseClip() if name == "lumina2" else StandInClip()
+    whole = trained(model, clip, **options).steering
+    assert whole.allclose(trained(model, clip, **options, low_memory=True).steering, rtol=1e-3, atol=1e-5)
+    assert not any("forward" in vars(module) for module in model.model.diffusion_model.modules())
+
+
+BLOCKS = {
+    "flux": {
+        *(f"double_blocks.0.{stream}_{part}" for stream in ("img", "txt") for part in ("attn.proj", "mlp.2")),
+        "single_blocks.0.linear2",
+    },
+    "sd3": {
+        *(f"joint_blocks.{i}.x_block.{part}" for i in (0, 1) for part in ("attn.proj", "mlp.fc2")),
+        *(f"joint_blocks.0.context_block.{part}" for part in ("attn.proj", "mlp.fc2")),
+    },
+    "qwen_image": {
+        *(f"transformer_blocks.{i}.attn.{part}" for i in (0, 1) for part in ("to_out.0", "to_add_out")),
+        *(f"transformer_blocks.{i}.{part}_mlp.net.2" for i in (0, 1) for part in ("img", "txt")),
+    },
+    "wan": {f"blocks.{i}.norm3" for i in (0, 1)},
+}
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_all_norms_means_the_same_in_every_release(comfyui: Any, name: str) -> None:
+    from comfyui_lineas.models.tree import Tree
+    from comfyui_lineas.train.chosen_sites import chosen_sites
+
+    components = Tree(getattr(tiny, name)()).components
+    names = [site.name.removeprefix("comfy.") for site in chosen_sites(components, ["unet.*norm*"])]
+    assert set(names) == BLOCKS[name]
+
+
+def test_norms_of_queries_are_steered_where_a_pattern_names_them(comfyui: Any) -> None:
+    from comfyui_lineas.models.tree import Tree
+    from comfyui_lineas.train.chosen_sites import chosen_sites
+
+    components = Tree(tiny.lumina2()).components
+    assert chosen_sites(components, ["unet.layers.*q_norm*"])
+    assert not any("q_norm" in site.name for site in chosen_sites(components, ["unet.*norm*"]))

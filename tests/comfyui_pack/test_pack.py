@@ -15,7 +15,7 @@ EXPECTED = {
     *("LineasConceptPrompts", "LineasTrainSteering", "LineasLoadSteering", "LineasSaveSteering"),
     *("LineasExportLoRA", "LineasApplySteering", "LineasInvertSteering", "LineasComposeSteerings"),
     *("LineasRestrictSteering", "LineasSteeringInfo", "LineasStrengthSweep", "LineasSweepGrid"),
-    *("LineasLoadScenesModel", "LineasOneStep"),
+    *("LineasLoadScenesModel", "LineasOneStep", "LineasLoadAndApplySteering"),
 }
 HEAVY = ("diffusers", "open_clip", "matplotlib", "accelerate", "scipy.stats")
 
@@ -61,6 +61,9 @@ print(json.dumps(dict(
     categories=sorted({{schema.category for schema in schemas}}),
     described=all(schema.description and schema.display_name for schema in schemas),
     undescribed=sum(map(undescribed, schemas), []),
+    has_aliases="search_aliases" in io.Schema.__dataclass_fields__,
+    aliases={{schema.node_id: getattr(schema, "search_aliases", []) for schema in schemas}},
+    folded={{s.node_id: [i.id for i in s.inputs if i.as_dict().get("advanced")] for s in schemas}},
     heavy=[name for name in {HEAVY!r} if name in sys.modules and name not in before],
     mappings=hasattr(module, "NODE_CLASS_MAPPINGS"),
     web=module.WEB_DIRECTORY,
@@ -79,6 +82,22 @@ def test_comfyui_finds_every_node(loaded: Any) -> None:
 
 def test_every_input_explains_itself(loaded: Any) -> None:
     assert loaded["described"] and loaded["undescribed"] == []
+
+
+def test_nodes_are_found_by_what_they_do(loaded: Any) -> None:
+    words = loaded["aliases"]
+    if not loaded["has_aliases"]:
+        assert not any(words.values())
+        return
+    for wanted in ("remove", "erase", "concept", "slider"):
+        found = {node for node, each in words.items() if wanted in each}
+        assert found & {"LineasApplySteering", "LineasConceptPrompts"}, wanted
+
+
+def test_what_few_people_need_is_folded_away(loaded: Any) -> None:
+    folded = {"start_percent", "end_percent", "apply_to", "method"}
+    for node in ("LineasApplySteering", "LineasLoadAndApplySteering"):
+        assert set(loaded["folded"][node]) == folded
 
 
 def test_it_loads_in_less_than_a_second_and_nothing_heavy(loaded: Any) -> None:

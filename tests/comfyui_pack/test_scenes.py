@@ -56,7 +56,7 @@ def test_it_is_loaded_without_diffusers(comfyui_path: Any) -> None:
         f"import sys; sys.path[:0] = [{str(Path(__file__).parents[2])!r}, {str(comfyui_path)!r}]\n"
         "from comfy.cli_args import args; args.cpu = True\n"
         "sys.modules['diffusers'] = None\n"
-        "from comfyui_lineas.scenes import load_scenes; load_scenes()\n"
+        "from comfyui_lineas.scenes.loading import load_scenes; load_scenes()\n"
         "heavy = {'diffusers', 'open_clip', 'matplotlib', 'accelerate'} & set(sys.modules)\n"
         "print(sorted(name for name in heavy if sys.modules[name] is not None))"
     )

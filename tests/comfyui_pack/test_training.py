@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -71,10 +72,12 @@ def test_it_agrees_with_diffusers_and_so_do_the_images(scenes: Any, train: Any, 
         assert (ours - theirs).abs().max() < 0.5 / 255
 
 
-def test_the_executors_weights_are_used_where_they_lie(scenes: Any) -> None:
+def test_the_executors_weights_are_used_where_they_lie() -> None:
+    from comfyui_lineas.scenes.loading import load_scenes
     from comfyui_lineas.train.trainable_weights import is_ordinary, ordinary_weights
 
-    model = scenes.model.model
+    with torch.inference_mode():
+        model = load_scenes()[0].model
     before = {name: (p, p.data_ptr()) for name, p in model.named_parameters()}
     assert all(p.is_inference() for p, _ in before.values())
     with torch.inference_mode(), ordinary_weights([model]):
@@ -165,8 +168,8 @@ def test_sites_are_chosen(train: Any) -> None:
 
 
 def test_one_trains_on_a_steered_model(train: Any, scenes: Any, steering_for: Any) -> None:
+    from comfyui_lineas.apply.placement import Placement
     from comfyui_lineas.apply.steering import apply_steering
-    from comfyui_lineas.apply.while_sampling import Placement
 
     with torch.inference_mode():
         steering = steering_for(scale=0.05)
@@ -255,3 +258,60 @@ def test_every_setting_of_the_single_step_trains(train: Any) -> None:
     }
     assert all(cost > 0 for cost in costs.values())
     assert costs["dmd2"] != costs["turbo"] != costs["hyper-sdxl"]
+
+
+def test_the_same_prompts_on_both_sides_are_refused(train: Any) -> None:
+    for target in (SOURCE, "\n".join(reversed(SOURCE.split("\n")))):
+        with pytest.raises(PromptError, match="same 3 prompts"):
+            train(target=target)
+
+
+def test_names_of_any_length_are_saved(comfyui: Any, train: Any) -> None:
+    result = train(file_name="n" * 300)
+    name = Path(result.path).name
+    assert name.startswith("n" * 150) and len(name.encode()) <= 255
+    assert Steering.load(result.path).allclose(result.steering)
+    folded = train(file_name=f"folder/{'ü' * 200}")
+    assert Path(folded.path).parent.name == "folder" and Path(folded.path).is_file()
+
+
+@pytest.fixture
+def paged(scenes: Any) -> Any:
+    """A CLIP as dynamic VRAM leaves it after prompts were encoded: layers keep weights of inference mode."""
+    import comfy.model_patcher
+
+    from comfyui_lineas.scenes.loading import load_scenes
+
+    plain = comfy.model_patcher.ModelPatcher
+    if not hasattr(plain, "is_dynamic"):
+        pytest.skip("this ComfyUI knows no dynamic VRAM")
+
+    class Paged(plain):  # type: ignore[misc, valid-type]
+        def is_dynamic(self) -> bool:
+            return True
+
+    with torch.inference_mode():
+        clip = load_scenes()[1]
+        for module in clip.cond_stage_model.modules():
+            if isinstance(module, torch.nn.Linear):
+                kept = module.weight.clone()
+                module.forward = partial(_with_kept_weight, module, kept)  # type: ignore[method-assign]
+    clip.patcher.__class__ = Paged
+    clip.patcher.cached_patcher_init = (lambda disable_dynamic: load_scenes()[1].patcher, ())
+    return clip
+
+
+def _with_kept_weight(module: Any, weight: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    return torch.nn.functional.linear(x, weight, module.bias)
+
+
+def test_a_paged_text_encoder_trains_like_one_that_is_whole(train: Any, paged: Any, scenes: Any) -> None:
+    options = {"sites": "text encoder norms", "steps": 2}
+    steering = train(clip=paged, **options).steering
+    assert steering.allclose(train(clip=scenes.clip, **options).steering, rtol=1e-3, atol=1e-5)
+
+
+def test_a_paged_model_that_cannot_be_loaded_again_is_refused(train: Any, paged: Any) -> None:
+    paged.patcher.cached_patcher_init = None  # as loaders of other packs leave it
+    with pytest.raises(ConfigError, match="disable-dynamic-vram"):
+        train(clip=paged, sites="text encoder norms")

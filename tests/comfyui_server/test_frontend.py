@@ -37,9 +37,9 @@ def test_the_frontend_reads_a_workflow_as_it_is_meant(comfy, editor, name):
             del content["inputs"][added]
     assert sent == to_prompt(flow, comfy.info)
 
-    nodes = {node["id"]: node for node in editor.nodes()}
+    nodes = {str(node["id"]): node for node in editor.nodes()}  # strings from frontend 1.49 on
     for saved in flow["nodes"]:
-        assert [round(side) for side in nodes[saved["id"]]["size"]] == saved["size"], saved["type"]
+        assert [round(side) for side in nodes[str(saved["id"])]["size"]] == saved["size"], saved["type"]
     for one, other in combinations(nodes.values(), 2):
         assert not overlap(one, other), f"{one['type']} lies on {other['type']}"
 

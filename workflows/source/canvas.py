@@ -12,6 +12,8 @@ Info = dict[str, Any]
 WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
 TITLE, SLOT, WIDGET, TEXT, GAP, MARGIN = 30, 20, 24, 90, 40, 20
 """Heights in the editor: of a title, a slot, a widget, a field of several lines; distances between nodes."""
+SHOWING = {"MaskPreview", "PreviewAny", "PreviewImage"}
+"""Nodes at the end of a graph, to which newer releases gave an output; the files are the same for all."""
 COLOURS = {"model": "#3f789e", "train": "#a1309b", "use": "#3f8a4e", "look": "#8a6d3b"}
 
 
@@ -230,6 +232,8 @@ def _slot(entry: tuple[str, Sequence[Any]], link: int | None) -> dict[str, Any]:
 
 def _outputs(node: Node, links: Sequence[tuple[Any, ...]]) -> list[dict[str, Any]]:
     names = node.info.get("output_name", [])
+    if node.type in SHOWING:
+        return []
     return [
         {
             "name": names[index],

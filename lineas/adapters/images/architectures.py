@@ -62,7 +62,13 @@ def _outputs(
     if not both:
         first, second = _below(blocks, *attention), _below(blocks, *feed_forward)
     return Architecture(
-        name, tuple(classes), (*first, *second, *both), first, (*second, *both), blocks=tuple(blocks), **options
+        name,
+        tuple(classes),
+        (*first, *second, *both),
+        first,
+        (*second, *both),
+        blocks=tuple(blocks),
+        **options,
     )  # type: ignore[arg-type]
 
 

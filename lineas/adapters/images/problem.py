@@ -138,7 +138,9 @@ class DiffusionProblem(Problem):
         """
         pair = alike_in_length(prompt for prompts in self.prompts.values() for prompt in prompts)
         if pair is None:
-            raise PromptError("All prompts are the same text, expected source prompts that differ from target.")
+            raise PromptError(
+                "All prompts are the same text, expected source prompts that differ from target."
+            )
         with torch.inference_mode(False), torch.no_grad(), self.frozen():
             base = self._observed([pair[0], pair[1]])
             changed = [self._observed([text, text], base) for text in (pair[1], pair[0])]
