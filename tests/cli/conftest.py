@@ -1,10 +1,10 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cli import fakes
 
 from lineas.cli import main
 
@@ -24,20 +24,57 @@ def lineas(capsys: pytest.CaptureFixture[str]) -> Lineas:
     return run
 
 
+@pytest.fixture(scope="session")
+def quiet() -> None:
+    """No bars of loading on stderr, where the tests read what the commands say."""
+    diffusers, transformers = (pytest.importorskip(name) for name in ("diffusers", "transformers"))
+    for library in (diffusers, transformers):
+        library.utils.logging.disable_progress_bar()
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory, quiet: None) -> Path:
+    """A folder of real, tiny models: `toy` and the wider `other-toy` draw, `llama` writes."""
+    from toys.saved import one_step_pipeline, save_language_model
+
+    folder = tmp_path_factory.mktemp("models")
+    one_step_pipeline().save_pretrained(folder / "toy")
+    one_step_pipeline(width=24).save_pretrained(folder / "other-toy")
+    save_language_model(folder / "llama")
+    return folder
+
+
 @pytest.fixture
-def toy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """A working folder with prompt files, where `--model toy` is a tiny image model."""
-    fakes.install(monkeypatch)
+def toy(models: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A working folder with prompt files and the models, where `--model toy` is a tiny image model."""
+    from toys.pipelines import SOURCE, TARGET
+
     monkeypatch.chdir(tmp_path)
-    scenes = [f"a thing {i}" for i in range(4)]
-    (tmp_path / "night.txt").write_text("\n".join(f"{scene} at night" for scene in scenes))
-    (tmp_path / "day.txt").write_text("# a comment\n" + "\n\n".join(scenes))
+    for model in models.iterdir():
+        os.symlink(model, tmp_path / model.name)
+    (tmp_path / "night.txt").write_text("\n".join(SOURCE))
+    (tmp_path / "day.txt").write_text("# a comment\n" + "\n\n".join(TARGET))
     return tmp_path
 
 
+@pytest.fixture(scope="session")
+def trained(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A steering of `toy`, trained by the command."""
+    from toys.pipelines import SOURCE, TARGET
+
+    folder = tmp_path_factory.mktemp("trained")
+    for name, prompts in {"night": SOURCE, "day": TARGET}.items():
+        (folder / f"{name}.txt").write_text("\n".join(prompts))
+    given = {"source": folder / "night.txt", "target": folder / "day.txt", "model": models / "toy"}
+    given |= {"steps": 2, "learning-rate": 0.01, "output": folder / "night.safetensors"}
+    assert (
+        main(["train", *(str(word) for name, value in given.items() for word in (f"--{name}", value))]) == 0
+    )
+    return folder / "night.safetensors"
+
+
 @pytest.fixture
-def steering_file(lineas: Lineas, toy: Path) -> Path:
+def steering_file(toy: Path, trained: Path) -> Path:
     path = toy / "night.safetensors"
-    words = ("--source", "night.txt", "--target", "day.txt", "--steps", 2, "--output", path)
-    assert lineas("train", "--model", "toy", *words)[0] == 0
+    path.write_bytes(trained.read_bytes())
     return path

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 import torch
-from cli import fakes
 from PIL import Image
 from safetensors.torch import load_file
 from toys.models import affine
@@ -19,9 +18,10 @@ from lineas.steering.steering import Steering
 def test_info_shows_where_it_acts(lineas: Any, steering_file: Path) -> None:
     code, out, err = lineas("info", steering_file, "--sites")
     assert (code, err) == (0, "")
-    assert "5, 20 units, sparsity" in out
-    assert "unet.blocks.0.norm1 " in out
-    assert "unet.blocks.*.norm*" in out
+    steering = Steering.load(steering_file)
+    assert f"{len(steering.maps)}, {sum(map.width for map in steering.maps.values())} units, sparsity" in out
+    assert "unet.down_blocks.0.resnets.0.norm1 " in out
+    assert "unet.down_blocks.*" in out
 
 
 def test_bad_files_are_refused_in_one_line(lineas: Any, toy: Path) -> None:
@@ -70,11 +70,11 @@ def test_three_files_become_one(lineas: Any, toy: Path, mode: Any) -> None:
 
 
 def test_export_writes_a_lora_file(lineas: Any, steering_file: Path) -> None:
-    code, out, _ = lineas("export", steering_file, "--model", "toy", "--title", "no night")
-    assert code == 0
-    assert "5 of 5 sites" in out
+    code, out, err = lineas("export", steering_file, "--model", "toy", "--title", "no night")
+    assert code == 0, err
+    assert "33 of 33 sites" in out
     tensors = load_file(steering_file.with_name("night-lora.safetensors"))
-    assert "lora_unet_blocks_0_norm1.w_norm" in tensors
+    assert "lora_unet_down_blocks_0_resnets_0_norm1.w_norm" in tensors
     assert lineas("export", steering_file, "--model", "toy")[0] == 2
 
 
@@ -83,7 +83,7 @@ def test_a_steering_for_another_model_is_refused(lineas: Any, steering_file: Pat
     code, _, err = lineas(*words, steering_file, "--model", "other-toy")
     assert code == 2
     assert "made for toy" in err
-    assert "unet.conv_norm_out" in err
+    assert "unet.down_blocks.0.resnets.0.norm1 has 24 units" in err
 
 
 def test_images_one_by_one(lineas: Any, steering_file: Path, toy: Path) -> None:
@@ -138,4 +138,3 @@ def test_an_unknown_device_is_refused(lineas: Any, toy: Path) -> None:
     code, _, err = lineas("generate", "a cat", "--model", "toy", "--device", "abacus")
     assert code == 2
     assert "abacus" in err
-    assert fakes.RECIPE.steps == 1

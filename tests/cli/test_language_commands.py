@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 import torch
-from toys.language import PRESERVE, SOURCE, TARGET, model, tokenizer, transformers
+from toys.language import PRESERVE, SOURCE, TARGET, model, transformers
+from toys.saved import save_language_model
 
 from lineas.adapters.language.sites import language_sites
 from lineas.apply.hooks import steer
-from lineas.cli.commands import evaluate
-from lineas.evaluation.language.multiple_choice import Accuracy
 from lineas.maps.affine import AffineMap
 from lineas.steering.steering import Steering
 
+EVERYDAY = Path(__file__).parents[2] / "benchmarks" / "language" / "data" / "everyday" / "everyday.yaml"
 IDS = torch.tensor([[1, 5, 6, 7, 8]])
 
 
@@ -24,34 +24,32 @@ IDS = torch.tensor([[1, 5, 6, 7, 8]])
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working folder with a tiny Llama in model/, text files, and a steering of it that only shifts."""
     monkeypatch.chdir(tmp_path)
-    made = model("Llama")
-    made.save_pretrained("model")
-    tokenizer().save_pretrained("model")
+    save_language_model(Path("model"))
     for name, texts in {"source": SOURCE, "target": TARGET, "preserve": PRESERVE}.items():
         Path(f"{name}.txt").write_text("\n".join(texts))
-    sites = language_sites({"": made}, "mlp")[1:]
+    sites = language_sites({"": model("Llama")}, "mlp")[1:]
     shift = AffineMap(torch.zeros(16), torch.linspace(-1, 1, 16))
     Steering(dict.fromkeys(sites, shift)).save("shift.safetensors")
     return tmp_path
 
 
-def test_a_steering_is_trained_and_evaluated(lineas: Any, folder: Path, monkeypatch: Any) -> None:
+def test_a_steering_is_trained_and_evaluated(lineas: Any, folder: Path) -> None:
     pytest.importorskip("profanity_check")
+    pytest.importorskip("lm_eval")
     words = ("--source", "source.txt", "--target", "target.txt", "--preserve", "preserve.txt", "--steps", 2)
     code, out, err = lineas("train", "--model", "model", *words, "--output", "cold.safetensors")
     assert code == 0, err
-    answers = iter([Accuracy((True, False)), Accuracy((True, True)), Accuracy((False, True))])
-    monkeypatch.setattr("lineas.evaluation.text_figures.multiple_choice", lambda *_, **__: next(answers))
     code, out, err = lineas(
         "evaluate", "--model", "model", "--steering", "cold.safetensors:0.5", "--sweep", "0,0.5,1",
-        "--openings", "source.txt", "--samples", 2, "--text", "target.txt", "--questions", "some.yaml",
-        "--output", "figures.json",
+        "--openings", "source.txt", "--samples", 2, "--text", "target.txt", "--questions", EVERYDAY,
+        "--limit", 2, "--output", "figures.json",
     )  # fmt: skip
     assert code == 0, err
     assert "| strength | toxic continuations | perplexity | accuracy |" in out
-    assert [line.split("|")[1].strip() for line in out.splitlines()[2:5]] == ["0", "0.5", "1"]
+    table = [line for line in out.splitlines() if line.startswith("| ")][2:]
+    assert [line.split("|")[1].strip() for line in table] == ["0", "0.5", "1"]
     record = json.loads(Path("figures.json").read_text())["strengths"]
-    assert record["1"]["accuracy"]["right"] == [0, 1] and sum(record["0"]["toxicity"]["counts"]) == 8
+    assert len(record["1"]["accuracy"]["right"]) == 2 and sum(record["0"]["toxicity"]["counts"]) == 8
     assert lineas("evaluate", "--model", "model", "--text", "target.txt", "--output", "figures.json")[0] == 2
 
 
@@ -114,13 +112,10 @@ def test_images_are_evaluated_and_compared(lineas: Any, toy: Path, steering_file
     assert lineas(*words)[0] == 2  # the file is there already
 
 
-def test_bundled_images_are_measured_by_their_own_detector(monkeypatch: Any) -> None:
-    asked: list[str] = []
-    monkeypatch.setattr(
-        "lineas.evaluation.images.clip_score.ClipScore.load", lambda *_: asked.append("clip") or None
-    )
-    monkeypatch.setattr("lineas.scenes.detector.Detector.load", lambda: type("D", (), {"found": None})())
-    args = type(
-        "A", (), {"model": "scenes", "clip": None, "features": None, "concept": "at night", "device": None}
-    )
-    assert {"found", "erased", "rest kept"} <= set(evaluate._image_measures(args, ["a"])) and asked  # type: ignore[arg-type]
+def test_bundled_images_are_measured_by_their_own_detector(lineas: Any, toy: Path, monkeypatch: Any) -> None:
+    pytest.importorskip("open_clip")
+    monkeypatch.setattr("lineas.scenes.bundled.PIPELINE", toy / "toy")
+    Path("prompts.txt").write_text("a boat at night\na cat at night\n")
+    code, out, err = lineas("evaluate", "--prompts", "prompts.txt", "--concept", "at night", "--sweep", "0,1")
+    assert code == 0, err
+    assert all(f"| {name} |" in out for name in ("CLIPScore", "IMGScore", "found"))

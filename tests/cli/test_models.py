@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 import torch
+from toys.models import steering_for
 
 from lineas.adapters.language.writing import Writer
-from lineas.cli import models
+from lineas.cli import models as cli_models
 from lineas.cli.fitting import Budget
 from lineas.errors import HubError, LineasError
 from lineas.modules.names import find_sites
@@ -18,11 +19,11 @@ from lineas.modules.names import find_sites
 
 def test_what_a_folder_makes_is_found_out(tmp_path: Path) -> None:
     with pytest.raises(HubError, match="holds no model"):
-        models.find_task(str(tmp_path))
+        cli_models.find_task(str(tmp_path))
     (tmp_path / "config.json").write_text("{}")
-    assert models.find_task(str(tmp_path)) == "text"
+    assert cli_models.find_task(str(tmp_path)) == "text"
     (tmp_path / "model_index.json").write_text("{}")
-    assert models.find_task(str(tmp_path)) == "image"
+    assert cli_models.find_task(str(tmp_path)) == "image"
 
 
 def test_no_network_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -34,65 +35,43 @@ def test_no_network_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: P
         raise raised.pop(0)
 
     with pytest.raises(HubError, match="Check the name"):
-        models.find_task("not a name at all")  # refused by the hub's own rules, without network
+        cli_models.find_task("not a name at all")  # refused by the hub's own rules, without network
     monkeypatch.setattr(hub, "hf_hub_download", download)
     monkeypatch.setattr(hub, "try_to_load_from_cache", lambda *_: None)
     for _ in range(2):
         with pytest.raises(HubError, match="cannot be reached"):
-            models.find_task("owner/model")
+            cli_models.find_task("owner/model")
 
 
 def test_missing_weights_are_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("lineas.scenes.bundled.PIPELINE", tmp_path / "nowhere")
     with pytest.raises(LineasError, match="bundled model are missing"):
-        models.load("scenes")
+        cli_models.load("scenes")
 
 
-class LetterTokenizer:
-    """One token per letter."""
+def test_text_is_sampled_alike_for_a_seed_and_changes_with_the_strength(models: Path) -> None:
+    from lineas.adapters.language.loading import load_language_model
 
-    pad_token_id = 0
-
-    def __call__(self, text: str, return_tensors: str) -> Any:
-        ids = torch.tensor([[ord(sign) % 30 + 1 for sign in text]])
-
-        class Encoded(dict):  # type: ignore[type-arg]
-            def to(self, _: Any) -> Encoded:
-                return self
-
-        return Encoded(input_ids=ids, attention_mask=torch.ones_like(ids))
-
-    def decode(self, ids: Any, skip_special_tokens: bool) -> str:
-        return " ".join(str(int(i)) for i in ids)
-
-
-def test_text_is_sampled_alike_for_a_seed_and_changes_with_the_strength() -> None:
-    transformers = pytest.importorskip("transformers")
-    from toys.models import steering_for
-
-    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
-    config = transformers.LlamaConfig(vocab_size=32, num_key_value_heads=2, **sizes)
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = transformers.LlamaForCausalLM(config).eval()
+    model, tokenizer = load_language_model(models / "llama", device="cpu")
     sites = find_sites({"": model}, "model.layers.*.mlp.down_proj")
-    writer = Writer(model, LetterTokenizer(), [steering_for(model, sites)], [8.0], tokens=12)
+    writer = Writer(model, tokenizer, [steering_for(model, sites)], [8.0], tokens=12)
     state = torch.get_rng_state()
-    plain = writer("hello", 0.0, seed=1)
-    assert len(plain.split()) == 12
-    assert writer("hello", 0.0, seed=1) == plain
-    assert writer("hello", 1.0, seed=1) != plain
+    plain = writer("the cold night", 0.0, seed=1)
+    assert 5 < len(plain.split()) <= 12
+    assert writer("the cold night", 0.0, seed=1) == plain
+    assert writer("the cold night", 1.0, seed=1) != plain
     assert torch.get_rng_state().equal(state)
 
 
-def test_a_language_model_writes_texts(lineas: Any, toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(models, "load", lambda *_: models.Model(object(), tokenizer=object()))
-    monkeypatch.setattr(Writer, "__call__", lambda self, prompt, level, seed: f" there, {level} {seed}")
-    code, out, _ = lineas("generate", "Hello", "--sweep", "0,1", "--seeds", "4", "--model", "some-lm")
-    assert code == 0
-    assert "Hello there, 1.0 4" in out
+def test_a_language_model_writes_texts(lineas: Any, toy: Path) -> None:
+    given = ("--sweep", "0,1", "--seeds", "1", "--tokens", 5)
+    code, out, err = lineas("generate", "the cold", *given, "--model", "llama")
+    assert code == 0, err
     rows = json.loads((toy / "out" / "texts.json").read_text())
-    assert [row["strength"] for row in rows] == [0, 1]
+    assert [(row["strength"], row["seed"]) for row in rows] == [(0, 1), (1, 1)]
+    assert f"[λ = 1] the cold{rows[1]['text']}" in out
+    assert 0 < len(rows[0]["text"].split()) <= 5
+    assert rows[0]["text"] == rows[1]["text"]  # no steering: the same seed writes the same
 
 
 @dataclass
