@@ -17,6 +17,7 @@ from lineas.fitting.problem import Problem
 from lineas.steering.site import Site
 from lineas.steering.steering import Steering
 
+clock = time.monotonic
 MEASURED_STEPS = 3
 RESERVE = 0.03
 """Share of the time that is kept for steps that turn out slower than the first ones."""
@@ -77,7 +78,6 @@ class Steps:
         seconds: float | None = None,
         state: Callable[[], dict[str, Any]] | None = None,
         cut: bool = True,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if seconds is not None and not 0 < seconds < float("inf"):
             raise ConfigError(
@@ -88,12 +88,12 @@ class Steps:
         """Seconds that a resumed fit took before."""
         self.progress, self._snapshot, self._state = progress, snapshot, state
         self._limit, self._cut = seconds, cut
-        self._clock, self._began, self._times = clock, clock(), list[float]()
+        self._began, self._times = clock(), list[float]()
 
     @property
     def seconds(self) -> float:
         """Since the fit began, with what it took before it was resumed."""
-        return self.earlier + self._clock() - self._began
+        return self.earlier + clock() - self._began
 
     @property
     def left(self) -> bool:
@@ -128,7 +128,7 @@ class Steps:
     def _keep_to_time(self) -> None:
         if self._limit is None:
             return
-        self._times.append(self._clock())
+        self._times.append(clock())
         spent = self._times[-1] - self._began
         if (
             self._cut and len(self._times) == MEASURED_STEPS

@@ -9,8 +9,6 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from lineas.cli.commands import demo
-from lineas.cli.fitting import Budget
 from lineas.cli.prompt_sets import scene_concept
 from lineas.errors import PromptError
 from lineas.scenes.bundled import PIPELINE
@@ -54,7 +52,7 @@ def test_a_demo_that_had_too_few_steps_says_how_long_it_needs(
     lineas: Any, tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ticking = partial(next, count(0.0, 1.0))  # each look at the clock is a second later
-    monkeypatch.setattr(demo, "Budget", partial(Budget, clock=ticking))
+    monkeypatch.setattr("lineas.fitting.progress.clock", ticking)
     words = ("demo", "--held-out", 4, "--steps", 60, "--sites", "unet.conv_norm_out", "--steer", "*")
     code, out, err = lineas(*words, "--seconds", 3)
     assert code == 0, err

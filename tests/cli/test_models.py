@@ -1,9 +1,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,7 +10,6 @@ from toys.models import steering_for
 
 from lineas.adapters.language.writing import Writer
 from lineas.cli import models as cli_models
-from lineas.cli.fitting import Budget
 from lineas.errors import HubError, LineasError
 from lineas.modules.names import find_sites
 
@@ -72,22 +69,3 @@ def test_a_language_model_writes_texts(lineas: Any, toy: Path) -> None:
     assert f"[λ = 1] the cold{rows[1]['text']}" in out
     assert 0 < len(rows[0]["text"].split()) <= 5
     assert rows[0]["text"] == rows[1]["text"]  # no steering: the same seed writes the same
-
-
-@dataclass
-class Config:
-    steps: int
-
-
-def test_a_budget_plans_from_its_first_steps() -> None:
-    now = [0.0]
-    trainer = SimpleNamespace(config=Config(steps=100))
-    budget = Budget(20.0, lambda: now[0])
-    ends = []
-    for step in range(1, 30):
-        now[0] += 4.0 if step == 1 else 1.0
-        ends.append(budget.is_over(SimpleNamespace(step=step, steps=100, trainer=trainer)))  # type: ignore[arg-type]
-    # 4 + 2 seconds for three steps, 13.4 of 19.4 are left, a second each.
-    assert trainer.config.steps == 16
-    assert ends.index(True) == 16
-    assert not Budget(None).is_over(SimpleNamespace())  # type: ignore[arg-type]

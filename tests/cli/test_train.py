@@ -12,7 +12,6 @@ import pytest
 import torch
 
 from lineas.cli import fitting
-from lineas.cli.commands import train
 from lineas.cli.prompt_sets import PromptSets, add_prompt_options, prompt_sets
 from lineas.methods.lineas.trainer import Trainer
 from lineas.steering.steering import Steering
@@ -136,13 +135,13 @@ def test_a_checkpoint_is_kept_while_it_runs(lineas: Any, toy: Path, monkeypatch:
 
 def test_a_time_budget_shortens_the_schedule(lineas: Any, toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ticking = partial(next, count(0.0, 0.25))  # each look at the clock is a quarter of a second later
-    monkeypatch.setattr(train, "Budget", partial(fitting.Budget, clock=ticking))
+    monkeypatch.setattr("lineas.fitting.progress.clock", ticking)
     code, out, _ = lineas(*TRAIN, "--steps", 1000, "--seconds", 4)
     assert code == 0
     settings = Steering.load("steering.safetensors").provenance.settings
-    # Three steps took until 1.25, 0.375 each: seven more fit into 97 % of what is left.
-    assert settings["steps"] == settings["steps_done"] == 10
-    assert "10 steps" in out
+    # Two looks a step: after the third the time is 1.25, and five more of half a second fit into the rest.
+    assert settings["steps"] == settings["steps_done"] == 8
+    assert "8 steps" in out and "stopped" not in out
 
 
 REFUSED = {

@@ -236,6 +236,7 @@ class Trainer:
         report = evaluated.report
         settings = {
             **self.config.settings(),
+            "steps": self.steps.total,
             "steps_done": evaluated.steps,
             "seconds": round(self.steps.seconds, 1),
         }
