@@ -26,7 +26,7 @@ def test_the_result_does_not_depend_on_the_scale_of_the_activations() -> None:
     one, big = (Trainer(Scaled(scale), TrainConfig(steps=6)) for scale in (1.0, 1000.0))
     one.run(), big.run()
     assert big.history == pytest.approx(one.history, rel=1e-6)
-    for plain, scaled in zip(one._all(), big._all(), strict=True):
+    for plain, scaled in zip(one.parameters.all(), big.parameters.all(), strict=True):
         torch.testing.assert_close(plain, scaled, rtol=1e-6, atol=1e-9)
     site = Site("blocks.0.norm2")
     maps = [trainer.steering().maps[site].tensors() for trainer in (one, big)]

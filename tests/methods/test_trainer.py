@@ -106,7 +106,7 @@ def test_the_gradient_is_the_slope_of_the_objective() -> None:
         one_gradient(trainer)
         return trainer.objective.last.objective
 
-    for parameter, gradient in zip(trainer._all(), gradients, strict=True):
+    for parameter, gradient in zip(trainer.parameters.all(), gradients, strict=True):
         for unit in (0, 3):
             ends = []
             for step in (1e-6, -1e-6):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -30,6 +31,16 @@ class Report:
     preserve: float = 0.0
     site_costs: dict[Site, float] = field(default_factory=dict)
     bad_site: Site | None = None
+
+    def plain(self) -> dict[str, Any]:
+        """The figures without their sites, which the order of the costs implies."""
+        figures = {"cost": self.cost, "objective": self.objective, "preserve": self.preserve}
+        return figures | {"site_costs": list(self.site_costs.values())}
+
+    @classmethod
+    def of(cls, plain: Mapping[str, Any], sites: Sequence[Site]) -> Report:
+        """The report of `plain` figures at these sites."""
+        return cls(**{**plain, "site_costs": dict(zip(sites, plain["site_costs"], strict=False))})
 
 
 class Objective:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from lineas.errors import MismatchError, NonFiniteError
 from lineas.fitting.micro_batches import MicroBatches
@@ -17,13 +16,12 @@ from lineas.fitting.problem import Group, Problem
 from lineas.fitting.progress import Callback, Progress, Steps, fitting_mode
 from lineas.fitting.resume_check import check_fit_known, check_state
 from lineas.maps.base import Map, map_from_tensors
-from lineas.maps.parameters import Parameters
-from lineas.maths.penalties import SparseGroupLasso
 from lineas.maths.pooling import Pooling, parse_pooling
-from lineas.maths.proximal import ProximalOptimizer, cosine_learning_rate
+from lineas.maths.proximal import cosine_learning_rate
 from lineas.methods.lineas.config import TrainConfig
 from lineas.methods.lineas.gradients import FullGradient
 from lineas.methods.lineas.objective import Objective, Report
+from lineas.methods.lineas.parameter_set import ParameterSet
 from lineas.methods.lineas.starting import starting_parameters
 from lineas.steering.site import Site, match_names
 from lineas.steering.steering import Steering
@@ -79,11 +77,11 @@ class Trainer:
             steered = match_names(self.config.steer.split(","), [str(site) for site in problem.sites])
             sites = [site for site in problem.sites if str(site) in steered]
             parameters = starting_parameters(sites, self.batches, self.config, self.objective)
-        self.parameters: dict[Site, Parameters] = parameters
-        self.gradient = FullGradient(self.objective, parameters, self.batches, pooling)
-        self.optimizer = _optimizer(self.config, list(parameters.values()))
-        self._best = Evaluated(0, self.objective.start, self._maps())
-        self._best_parameters, self._rate_scale = self._copies(), 1.0
+        self.parameters = ParameterSet(parameters)
+        self.gradient = FullGradient(self.objective, self.parameters, self.batches, pooling)
+        self.optimizer = self.parameters.optimizer(self.config)
+        self._best = Evaluated(0, self.objective.start, self.parameters.maps())
+        self._best_parameters, self._rate_scale = self.parameters.copies(), 1.0
 
     def run(self, progress: Callback | None = None) -> Steering:
         """Step until the last step, a plateau, or a callback that returns True; the `result` is returned."""
@@ -117,7 +115,7 @@ class Trainer:
 
     def steering(self) -> Steering:
         """The newest steering, detached and on the CPU in float32."""
-        return self._steering(Evaluated(self.steps.count, self.objective.last, self._maps()))
+        return self._steering(Evaluated(self.steps.count, self.objective.last, self.parameters.maps()))
 
     def result(self) -> Steering:
         """The newest steering, or the best so far where the newest cost is above that of the untouched model.
@@ -145,14 +143,14 @@ class Trainer:
             "history": list(self.history),
             "micro_batch": self.batches.size,
             "scale": self.gradient.scale,
-            "parameters": self._copies(),
+            "parameters": self.parameters.copies(),
             "best_parameters": [p.clone() for p in self._best_parameters],
             "rate_scale": self._rate_scale,
             "optimizer": self.optimizer.state_dict(),
-            "report": _plain(self.objective.last),
+            "report": self.objective.last.plain(),
             "best": {
                 "steps": self._best.steps,
-                "report": _plain(self._best.report),
+                "report": self._best.report.plain(),
                 "maps": [dict(map.tensors()) for map in self._best.maps.values()],
             },
         }
@@ -174,7 +172,7 @@ class Trainer:
             )
         groups = self.optimizer.param_groups
         check_state(state, self.state(), [p for group in groups for p in group["params"]])
-        self._restore(state["parameters"])
+        self.parameters.restore(state["parameters"])
         self._best_parameters = [p.clone() for p in state["best_parameters"]]
         self._rate_scale = state["rate_scale"]
         # The settings are this trainer's own: another version of torch may know other ones.
@@ -183,18 +181,18 @@ class Trainer:
         self.steps.count, self.steps.earlier = state["step"], state["seconds"]
         self.history, best = list(state["history"]), state["best"]
         self.batches.size, self.gradient.scale = state["micro_batch"], state["scale"]
-        self.objective.last = self._report(state["report"])
+        self.objective.last = Report.of(state["report"], self.problem.sites)
         maps = [map_from_tensors(self.config.map, tensors) for tensors in best["maps"]]
         maps_by_site = dict(zip(self.parameters, maps, strict=True))
-        self._best = Evaluated(best["steps"], self._report(best["report"]), maps_by_site)
+        self._best = Evaluated(best["steps"], Report.of(best["report"], self.problem.sites), maps_by_site)
 
     def _step(self) -> Progress:
         if trouble := self.gradient():
             raise self._not_finite(*trouble)
         last = self.objective.last
         if last.objective < self._best.report.objective:
-            self._best = Evaluated(self.steps.count, last, self._maps())
-            self._best_parameters = self._copies()
+            self._best = Evaluated(self.steps.count, last, self.parameters.maps())
+            self._best_parameters = self.parameters.copies()
         rate = cosine_learning_rate(self.steps.count, self.steps.total, self.config.learning_rate)
         rate *= self._rate_scale
         if self.config.backtrack and last.objective > JUMP * self._best.report.objective:
@@ -204,7 +202,7 @@ class Trainer:
                 group["lr"] = rate
             self.optimizer.step()
             self.optimizer.zero_grad()
-        if (site := self._bad_map()) is not None:
+        if (site := self.parameters.bad_site()) is not None:
             self.objective.last = replace(last, bad_site=site)
             raise self._not_finite("A map", site)
         self.history.append(last.objective)
@@ -213,7 +211,7 @@ class Trainer:
             objective=last.objective,
             preserve=last.preserve,
             learning_rate=rate,
-            sparsity=self._sparsity(),
+            sparsity=self.parameters.sparsity(),
             site_costs=last.site_costs,
         )
 
@@ -245,37 +243,12 @@ class Trainer:
         maps = {site: map.to("cpu", torch.float32) for site, map in evaluated.maps.items()}
         return Steering(maps, self.problem.provenance("lineas", **settings))
 
-    def _maps(self) -> dict[Site, Map]:
-        """Copies of the maps as they are, which later steps leave alone."""
-        with torch.inference_mode(False), torch.no_grad():
-            return {site: parameters.map().copied() for site, parameters in self.parameters.items()}
-
-    def _all(self) -> list[Tensor]:
-        return [parameter for each in self.parameters.values() for parameter in each.all()]
-
-    def _copies(self) -> list[Tensor]:
-        return [parameter.detach().clone() for parameter in self._all()]
-
-    def _restore(self, values: Iterable[Tensor]) -> None:
-        with torch.no_grad():
-            for parameter, value in zip(self._all(), values, strict=True):
-                parameter.copy_(value)
-
     def _go_back(self) -> None:
         """To the best maps so far, with half the step size and an optimiser that has forgotten the jump."""
-        self._restore(self._best_parameters)
-        self.optimizer = _optimizer(self.config, list(self.parameters.values()))
+        self.parameters.restore(self._best_parameters)
+        self.optimizer = self.parameters.optimizer(self.config)
         self.optimizer.zero_grad()
         self._rate_scale /= 2
-
-    def _sparsity(self) -> float:
-        with torch.no_grad():
-            moved = [each.map().support for each in self.parameters.values()]
-        return 1 - sum(int(units.sum()) for units in moved) / sum(units.numel() for units in moved)
-
-    def _bad_map(self) -> Site | None:
-        each = self.parameters.items()
-        return next((s for s, p in each if not all(bool(t.isfinite().all()) for t in p.all())), None)
 
     def _identity(self) -> dict[str, Any]:
         """What must agree for a state to make sense: its numbers are in units of these rows."""
@@ -289,11 +262,6 @@ class Trainer:
             return self.problem.has_weights(other) is True
         return bool(mine == other)
 
-    def _report(self, plain: Mapping[str, Any]) -> Report:
-        return Report(
-            **{**plain, "site_costs": dict(zip(self.problem.sites, plain["site_costs"], strict=False))}
-        )
-
     def _not_finite(self, what: str, site: Site, step: int | None = None) -> NonFiniteError:
         if step == 0:
             message = f"{what} is not finite, first at {site}. Load the model in bfloat16 or float32."
@@ -306,21 +274,6 @@ class Trainer:
             site=str(site),
             steering=self._steering(self._best) if self._best.steps else None,
         )
-
-
-def _optimizer(config: TrainConfig, parameters: list[Parameters]) -> ProximalOptimizer:
-    penalised = [p for each in parameters for p in each.penalised()]
-    free = [p for each in parameters for p in each.free()]
-    base = torch.optim.Adam if config.optimizer == "adam" else torch.optim.SGD
-    groups: list[dict[str, Any]] = [{"params": group} for group in (penalised, free) if group]
-    proxes = [SparseGroupLasso(config.l1, config.group).prox, None][: len(groups)]
-    return ProximalOptimizer(base(groups, lr=config.learning_rate), proxes, config.sparsity)
-
-
-def _plain(report: Report) -> dict[str, Any]:
-    """A report without its sites, which the order of the costs implies."""
-    figures = {"cost": report.cost, "objective": report.objective, "preserve": report.preserve}
-    return figures | {"site_costs": list(report.site_costs.values())}
 
 
 def _preserve_rows(problem: Problem, config: TrainConfig) -> str:
