@@ -11,16 +11,27 @@ COMFYUI_PATHS ?= $(shell ls -d $(HOME)/ComfyUI $(HOME)/ComfyUI-[0-9]* 2>/dev/nul
 # `lineas demo` takes options: make demo ARGS="--help"
 ARGS ?=
 
-.PHONY: demo test test-comfyui
+.PHONY: demo test check lint test-comfyui
 
 demo: $(VENV)/.demo-stamp
 	$(BIN)/lineas demo $(ARGS)
 
-test: $(VENV)/.test-stamp
+# One thread for each of the tests' processes: small models gain nothing from more.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist loadfile
+# The part that every change should pass: no model library beyond toys, no ComfyUI, no benchmark; within a minute.
+FAST := tests/maps tests/maths tests/steering tests/modules tests/apply tests/fitting tests/export tests/pictures \
+	tests/prompts tests/test_layers.py tests/test_errors.py tests/test_version.py
+
+test: lint
+	$(PYTEST)
+
+check: lint
+	$(PYTEST) -m "not slow" $(FAST)
+
+lint: $(VENV)/.test-stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -q
 
 # The servers' tests start one ComfyUI after the other by themselves; the others need a process for each.
 test-comfyui: $(VENV)/.test-stamp
