@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from lineas.errors import plain
 from lineas.steering.steering import Steering
 
 from .names import serves_comfyui_alone
@@ -32,7 +33,7 @@ def made_for(steering: Steering) -> str:
     """What a steering was made for: what it says itself, else what its sites give away."""
     names = [site.name for site in steering.sites]
     if steering.provenance.base_model:
-        return steering.provenance.base_model
+        return plain(steering.provenance.base_model, 200)
     if names and all(serves_comfyui_alone(name) for name in names):
         return "another model, in ComfyUI alone"
     depths = [int(found[1]) for name in names if (found := re.search(r"transformer_blocks\.(\d+)\.", name))]

@@ -19,7 +19,7 @@ from lineas.fitting.recomputing import checkpoints_itself, in_its_own_way, recom
 from lineas.maths.pooling import MeanPooling, Pooling
 from lineas.modules.names import named_modules
 from lineas.modules.recorder import AllRecorded, Recorder, Transform
-from lineas.steering.provenance import Provenance
+from lineas.steering.provenance import Provenance, public_name
 from lineas.steering.site import Site
 from lineas.version import __version__
 
@@ -190,10 +190,10 @@ class Problem(ABC):
         """Where a steering fitted on this problem comes from."""
         return Provenance(
             method=method,
-            base_model=self.base_model,
+            base_model=public_name(self.base_model),
             fingerprint=self.fingerprint,
             prompts_hash=self.prompts_hash,
-            settings=settings,
+            settings={name: public_name(v) if isinstance(v, str) else v for name, v in settings.items()},
             library_version=__version__,
             created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 
@@ -11,6 +12,19 @@ Setting = str | int | float | bool | None
 MAX_SETTINGS = 500
 MAX_TEXT, MAX_NOTES = 2000, 50_000
 """Signs of one text, and of the notes."""
+
+
+def public_name(text: str) -> str:
+    """What a file may say of a model: a name on a hub as it is, of a path its last folder alone.
+
+    A folder of the hub's cache becomes the name on the hub again. Whose computer it was is nobody's business.
+    """
+    cached = re.search(r"models--([\w.-]+?)--([\w.-]+)[/\\]snapshots[/\\]\w+", text)
+    if cached:
+        return f"{cached[1]}/{cached[2]}{text[cached.end() :]}"
+    path = re.match(r"(?:[/~\\]|\.{1,2}[/\\]|[A-Za-z]:[/\\])", text)
+    parts = [part for part in re.split(r"[/\\]", text) if part]
+    return parts[-1] if parts and (path or (len(parts) > 2 and " " not in text)) else text
 
 
 @dataclass(frozen=True)

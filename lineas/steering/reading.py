@@ -22,6 +22,8 @@ MAX_TENSORS = 2**16
 MAX_TENSOR_NAME = 300
 MAX_TEXT = 4 * 2**20
 """Bytes of one JSON text in the metadata, of which Python makes up to twenty times as much."""
+MAX_PARTS = 2**18
+"""Lists and tables in one such text."""
 MAX_DIGITS = 300
 
 
@@ -64,9 +66,11 @@ def check_regular(path: str | Path) -> None:
 
 def parsed(text: str) -> Any:
     """What a JSON text holds. Raises `SteeringFileError` or ValueError where it is too long or none."""
-    if len(text) > MAX_TEXT:
+    parts = text.count("[") + text.count("{")
+    if len(text) > MAX_TEXT or parts > MAX_PARTS:
         raise SteeringFileError(
-            f"it holds a text of {len(text)} signs, more than the {MAX_TEXT} that one may have"
+            f"it holds a text of {len(text)} signs in {parts} parts, more than the {MAX_TEXT} and "
+            f"{MAX_PARTS} that one may have"
         )
     return json.loads(text, parse_int=_int)
 

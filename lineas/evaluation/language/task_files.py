@@ -158,7 +158,7 @@ def _filled(told: Any, row: Mapping[str, Any], where: str) -> str:
         told = f"{{{{{told}}}}}"
     if not isinstance(told, str) or re.search(r"\{\{|\{%|\{#", _FIELD.sub("", told)):
         raise ConfigError(
-            f"{where}: {plain(told, 80)!r} is more than a text with {{{{fields}}}}. Expressions and templates "
-            "are not run here; put what they make into the data."
+            f"{where}: {plain(told, 80)!r} is more than a text with {{{{fields}}}}. Expressions and "
+            "templates are not run here; put what they make into the data."
         )
     return _FIELD.sub(lambda found: str(_value(found[1], row, where)), told)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from lineas.errors import MismatchError, NonFiniteError
-from lineas.fitting.micro_batches import MicroBatches
+from lineas.fitting.micro_batches import MicroBatches, memory_told
 from lineas.fitting.problem import Group, Problem
 from lineas.fitting.progress import Callback, Progress, Steps, fitting_mode
 from lineas.fitting.resume_check import check_fit_known, check_state
@@ -293,7 +293,8 @@ def fit(
 
     state: of an earlier fit of the same, to go on from; see `Trainer.load_state`.
     """
-    trainer = Trainer(problem, config, seconds)
-    if state is not None:
-        trainer.load_state(state)
-    return trainer.run(progress)
+    with memory_told():
+        trainer = Trainer(problem, config, seconds)
+        if state is not None:
+            trainer.load_state(state)
+        return trainer.run(progress)
