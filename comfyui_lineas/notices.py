@@ -22,13 +22,14 @@ class Board:
     lines: list[str] = field(default_factory=list)
 
     def tell(self, text: str) -> None:
-        """Show a text on the node, below those before it, and write it to the log."""
+        """Show a warning on the node, and write it to the log."""
         logging.warning("LinEAS: %s", text)
+        self.show(text)
+
+    def show(self, text: str) -> None:
+        """Show a text on the node, below those before it."""
         if text not in self.lines:
             self.lines.append(text)
-        self._show()
-
-    def _show(self) -> None:
         instance = getattr(getattr(sys.modules.get("server"), "PromptServer", None), "instance", None)
         if self.node is not None and instance is not None:
             instance.send_progress_text("\n".join(self.lines), self.node)

@@ -7,6 +7,7 @@ from typing import Any
 from comfy_api.v0_0_2 import io
 
 from ..files import load_named, named_files, save_named, stamp
+from ..notices import board
 from .types import CATEGORY, FileName, Steering, found_by
 
 
@@ -68,6 +69,7 @@ class SaveSteering(io.ComfyNode):
     @classmethod
     def execute(cls, steering: Any, file_name: str, precision: str) -> io.NodeOutput:
         path = save_named(steering, file_name, precision)
+        board().show(f"saved: {path}")
         return io.NodeOutput(path, ui={"text": (f"saved: {path}",)})
 
 
@@ -124,4 +126,5 @@ class ExportLora(io.ComfyNode):
         from ..apply.lora import export_lora
 
         exported = export_lora(model, clip, steering, **options)
+        board().show(exported.message)
         return io.NodeOutput(exported.name, ui={"text": (exported.message,)})

@@ -23,7 +23,7 @@ from lineas.steering.steering import Steering
 from ..files import FOLDER, new_path, plain_name
 from ..models.base_models import native_size
 from ..models.one_step import prepared
-from ..notices import warnings_told
+from ..notices import board, warnings_told
 from ..report import image_of, training_picture, training_text
 from .denoising import Denoiser
 from .preview import Preview
@@ -156,5 +156,6 @@ def _keep(run: Run, name: str, checkpoint: Path) -> None:
 def _result(steering: Steering, run: Run, path: str) -> TrainResult:
     report = image_of(training_picture(steering, run.costs))
     text = training_text(steering, run.costs, run.trainer.seconds, path)
+    board().show("\n".join(text.splitlines()[:2]))  # the figures and the path
     with torch.inference_mode(False):
         return TrainResult(steering, report.clone(), text, path)

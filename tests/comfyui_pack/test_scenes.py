@@ -47,6 +47,20 @@ def test_images_are_encoded_as_in_diffusers(scenes: Any, pipe: Any) -> None:
         assert torch.allclose(scenes.vae.encode(image), reference, atol=1e-4)
 
 
+def test_it_is_never_paged_through_the_gpus_memory(comfyui: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    import comfy.model_patcher
+
+    from comfyui_lineas.scenes.loading import load_scenes
+
+    plain = comfy.model_patcher.ModelPatcher
+    if not hasattr(plain, "is_dynamic"):
+        pytest.skip("this ComfyUI knows no dynamic VRAM")
+    paged = type("Paged", (plain,), {"is_dynamic": lambda self: True})
+    monkeypatch.setattr(comfy.model_patcher, "CoreModelPatcher", paged)
+    model, clip, _ = load_scenes()
+    assert not model.is_dynamic() and not clip.patcher.is_dynamic()
+
+
 def test_it_is_loaded_without_diffusers(comfyui_path: Any) -> None:
     import subprocess
     import sys

@@ -25,7 +25,7 @@ ENDS = {
     "execution_error": "error",
     "execution_interrupted": "interrupted",
 }
-_PREVIEW, _PREVIEW_WITH_METADATA = 1, 4
+_PREVIEW, _TEXT, _PREVIEW_WITH_METADATA = 1, 3, 4
 
 
 class RejectedError(RuntimeError):
@@ -45,6 +45,7 @@ class Run:
         end: success, error or interrupted.
         messages: what the server sent about this prompt, in order, without previews.
         previews: (id of the node, picture), in order.
+        texts: (id of the node, text that it shows below its widgets), in order.
     """
 
     prompt_id: str
@@ -52,6 +53,7 @@ class Run:
     end: str = ""
     messages: list[Message] = field(default_factory=list)
     previews: list[tuple[str, Image.Image]] = field(default_factory=list)
+    texts: list[tuple[str, str]] = field(default_factory=list)
 
     def cached(self) -> set[str]:
         """Ids of the nodes whose result was taken from an earlier run."""
@@ -148,6 +150,7 @@ class ComfyClient:
     async def _follow(self, socket: aiohttp.ClientWebSocketResponse, run: Run, watch: Watch | None) -> None:
         async for frame in socket:
             if isinstance(frame.data, bytes):
+                run.texts += _texts(frame.data)
                 preview = _preview(frame.data)
                 if preview is None:
                     continue
@@ -165,6 +168,12 @@ class ComfyClient:
                 run.end = ENDS[message[0]]
                 return
         raise ConnectionError(f"The server closed the websocket during prompt {run.prompt_id}.")
+
+
+def _texts(data: bytes) -> list[tuple[str, str]]:
+    """(id of the node, text) of a message that is a text, else nothing."""
+    kind, length = struct.unpack(">II", data[:8])
+    return [(data[8 : 8 + length].decode(), data[8 + length :].decode())] if kind == _TEXT else []
 
 
 def _preview(data: bytes) -> tuple[str, Image.Image] | None:

@@ -1,4 +1,7 @@
-"""A ComfyUI process of its own: loopback, CPU, a temporary base folder, this repository as its only pack."""
+"""A ComfyUI process of its own: loopback, a temporary base folder, this repository as its only pack.
+
+It runs on the CPU; COMFYUI_FLAGS takes the place of --cpu, empty for a GPU.
+"""
 
 from __future__ import annotations
 
@@ -92,7 +95,8 @@ def _command(comfyui: Path, server: ComfyServer) -> list[str]:
         "--base-directory": str(server.base),
         "--database-url": f"sqlite:///{server.base / 'user' / 'comfyui.db'}",
     }
-    flags = ["--cpu", "--disable-auto-launch", "--disable-api-nodes"]
+    device = os.environ.get("COMFYUI_FLAGS", "--cpu").split()
+    flags = [*device, "--disable-auto-launch", "--disable-api-nodes"]
     return [
         python,
         "-u",

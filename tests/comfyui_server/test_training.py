@@ -53,6 +53,19 @@ def test_previews_and_progress_arrive_while_it_trains(trained):
     assert node in told and first < done
 
 
+def test_figures_and_path_stand_on_the_node(trained):
+    prompt, run = trained
+    [text] = [text for node, text in run.texts if node == find(prompt, TRAIN)][-1:]
+    assert "3 steps" in text and "saved: " in text
+
+
+def test_a_steering_that_does_not_act_says_so_on_its_node(comfy):
+    prompt = comfy.prompt(workflow("try_it_now"), steps=1, sites="all norms", file_name="late")
+    run = comfy.run(edited(prompt, APPLY, start_percent=0.9))
+    [text] = {text for node, text in run.texts if node == find(prompt, APPLY)}
+    assert "did not act" in text
+
+
 def test_the_steering_changes_the_picture_and_nothing_else(comfy, trained, untouched):
     _, run = trained
     assert np.array_equal(comfy.client.images(run, BEFORE)[0], untouched)
