@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lineas.apply.check import check_fit
-from lineas.apply.masks import Region, mask_region
+from lineas.apply.masks import MaskRegion, Region, mask_region
 from lineas.apply.tokens import TokenRegion, token_region
 from lineas.errors import ConfigError, MismatchError
 from lineas.maps.base import Map
@@ -92,7 +92,8 @@ def steer(
 
     steering: one, or several that act one after the other where they share a site.
     strength: λ for all or for each; 0 is off and bit-identical to no steering, 1 full, others extrapolate.
-    mask: [b, 1, h, w] in 0..1, the part of the image to steer; see `regions.mask_region`.
+    mask: [b, 1, h, w] in 0..1, the part of the image to steer, a row for each prompt or image; see
+    `masks.mask_region`.
     where: "all" tokens, the "last", only those "generated", a mask [b, s] of tokens, or a function
     (site, z) -> weights that broadcast to z; see `tokens.token_region` and `tokens.token_mask`.
 
@@ -104,7 +105,7 @@ def steer(
     components = module_tree(obj)
     steerings = as_list(steering)
     strengths = strengths_for(strength, len(steerings))
-    regions = [mask_region(mask)] if mask is not None else []
+    regions: list[Region] = [mask_region(mask)] if mask is not None else []
     if (tokens := token_region("all" if where is None else where)) is not None:
         regions.append(tokens)
     modules = [check_fit(components, one) for one in steerings]
@@ -115,6 +116,9 @@ def steer(
     with ExitStack() as stack:
         for stop in tokens.watch(components) if isinstance(tokens, TokenRegion) else []:
             stack.callback(stop)
+        for region in regions:
+            for stop in region.watch(components) if isinstance(region, MaskRegion) else []:
+                stack.callback(stop)
         for found, group in zip(modules, hooks, strict=True):
             for hook in group:
                 stack.callback(found[hook.site].register_forward_hook(hook).remove)
