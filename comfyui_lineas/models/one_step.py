@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lineas.adapters.images.recipe_table import RECIPES
+
 AUTOMATIC, OWN = "automatic", "own timestep"
 
 
@@ -28,11 +30,22 @@ class Setting:
     size: int = 0
 
 
+def _setting(recipe: str, help: str) -> Setting:
+    """A setting that does what the recipe of this name does in diffusers."""
+    chosen = RECIPES[recipe]
+    return Setting(
+        chosen.timesteps[0] if chosen.timesteps else 999,
+        help,
+        x0=chosen.scheduler_options.get("prediction_type") == "sample",
+        unit_noise=chosen.scheduler == "LCMScheduler",
+    )
+
+
 SETTINGS = {
-    "turbo": Setting(999, "SDXL-Turbo, SD-Turbo and the scenes model, from full noise"),
-    "dmd2": Setting(399, "DMD2 one-step SDXL, from timestep 399 with unit noise", unit_noise=True),
-    "lightning x0": Setting(999, "SDXL-Lightning one-step, which predicts the image", x0=True),
-    "hyper-sdxl": Setting(800, "Hyper-SDXL one-step UNet, from timestep 800", unit_noise=True),
+    "turbo": _setting("sdxl-turbo", "SDXL-Turbo, SD-Turbo and the scenes model, from full noise"),
+    "dmd2": _setting("dmd2", "DMD2 one-step SDXL, from timestep 399 with unit noise"),
+    "lightning x0": _setting("sdxl-lightning", "SDXL-Lightning one-step, which predicts the image"),
+    "hyper-sdxl": _setting("hyper-sdxl", "Hyper-SDXL one-step UNet, from timestep 800"),
     OWN: Setting(None, "the timestep below, with the model's own noise"),
 }
 

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from lineas.apply.check import check_fit
 from lineas.apply.handle import Handle, Part, Strengths, as_list, claim, strengths_for
 from lineas.apply.masks import Region, mask_region
-from lineas.apply.schedule import Schedule, ScheduledRegion, scheduled_region
+from lineas.apply.schedule import Schedule, scheduled_region
 from lineas.apply.steering_hook import SteeringHook
-from lineas.apply.tokens import TokenRegion, token_region
+from lineas.apply.tokens import token_region
 from lineas.errors import ConfigError
 from lineas.modules.names import module_tree
 from lineas.steering.site import Site
@@ -33,7 +33,8 @@ def steer(
 
     steering: one, or several that act one after the other where they share a site.
     strength: λ for all or for each; 0 is off and bit-identical to no steering, 1 full, others extrapolate.
-    mask: [b, 1, h, w] in 0..1, the part of the image to steer; see `regions.mask_region`.
+    mask: [b, 1, h, w] in 0..1, the part of the image to steer, a row for each prompt or image; see
+    `masks.mask_region`.
     where: "all" tokens, the "last", only those "generated", a mask [b, s] of tokens, or a function
     (site, z) -> weights that broadcast to z; see `tokens.token_region` and `token_mask`.
     schedule: when, over the denoising steps of a pipeline: "0:0.5" is the first half, "1,0.5,0" fades; see
@@ -51,11 +52,9 @@ def steer(
     regions: list[Region] = [mask_region(mask)] if mask is not None else []
     if (tokens := token_region("all" if where is None else where)) is not None:
         regions.append(tokens)
-    watching: list[TokenRegion | ScheduledRegion] = [tokens] if isinstance(tokens, TokenRegion) else []
     if schedule is not None:
         sites = {site: map for one in steerings for site, map in one.maps.items()}
-        regions.append(timed := scheduled_region(obj, schedule, sites))
-        watching.append(timed)
+        regions.append(scheduled_region(obj, schedule, sites))
     modules = [check_fit(components, one) for one in steerings]
     for found in modules:
         check_not_compiled(components, found)
@@ -66,8 +65,9 @@ def steer(
     stack = ExitStack()
     try:
         claim(components, stack)
-        for stop in (stop for each in watching for stop in each.watch(components)):
-            stack.callback(stop)
+        for region in regions:
+            for stop in getattr(region, "watch", _unwatched)(components):
+                stack.callback(stop)
         for found, part in zip(modules, parts, strict=True):
             for hook in part.hooks:
                 stack.callback(found[hook.site].register_forward_hook(hook).remove)
@@ -86,6 +86,11 @@ def check_not_compiled(components: Mapping[str, nn.Module], modules: Mapping[Sit
                 f"{site} lies in a module that torch.compile has compiled, which runs without new hooks. Use "
                 "fuse(…), which changes weights, or steer the model before it is compiled."
             )
+
+
+def _unwatched(components: Mapping[str, nn.Module]) -> tuple[()]:
+    """What a region that needs to see nothing of a run follows."""
+    return ()
 
 
 def _compiled(root: nn.Module) -> Iterator[nn.Module]:

@@ -41,8 +41,8 @@ def add_model_options(parser: argparse.ArgumentParser, default: str | None = BUN
     group.add_argument(
         "--recipe",
         metavar="NAME",
-        help="How the pipeline is called: sd-turbo, sdxl-turbo, dmd2, sdxl-lightning, hyper-sdxl, scenes or "
-        "multistep:N (default: found out from the model).",
+        help="How the pipeline is called: a name that `lineas models` lists, lcm:N, multistep:N or "
+        "multistep:N:GUIDANCE (default: found out from the model).",
     )
     group.add_argument(
         "--dtype", choices=("float32", "float16", "bfloat16"), help="Precision of the weights."

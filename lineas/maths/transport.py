@@ -78,3 +78,11 @@ def _comparable(u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         raise PromptError(f"There are {len(u)} source and {len(v)} target rows; give at least one of each.")
     dtype = torch.promote_types(torch.promote_types(u.dtype, v.dtype), torch.float32)
     return u.to(dtype), v.to(dtype)
+
+
+def same_rows(u: Tensor, v: Tensor) -> bool:
+    """[n, d], [m, d] -> True where both hold the same values in every unit, in any order, up to rounding."""
+    if u.shape != v.shape:
+        return False
+    close = {"rtol": 1e-6, "atol": 1e-7 * float(u.detach().abs().max()) if u.numel() else 0.0}
+    return torch.allclose(u.sort(0).values, v.sort(0).values, **close)

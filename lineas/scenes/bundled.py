@@ -14,6 +14,7 @@ from lineas.scenes.grammar import unknown_words, vocabulary
 
 WEIGHTS = Path(__file__).parent / "weights"
 PIPELINE = WEIGHTS / "pipeline"
+NAME = "lineas/scenes"
 CLIP = WEIGHTS / "clip"
 
 
@@ -32,6 +33,7 @@ def load_pipeline(dtype: Any = None) -> Any:
     require("transformers", "diffusers")
     with _quiet(diffusers):
         pipe = diffusers.StableDiffusionPipeline.from_pretrained(str(PIPELINE), local_files_only=True)
+    pipe.register_to_config(_name_or_path=NAME)  # known by its name, wherever the package lies
     pipe.set_progress_bar_config(disable=True)
     return pipe if dtype is None else pipe.to(dtype)
 

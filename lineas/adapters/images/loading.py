@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from lineas.adapters.images.recipe_table import ALIASES
 from lineas.adapters.images.recipes import RECIPES, Recipe, named_recipe
 from lineas.errors import HubError, require
 
@@ -30,6 +31,7 @@ def load_pipeline(
     and `MissingExtraError` without diffusers.
     """
     name, device = str(name_or_path), torch.device(device or _best_device())
+    name = ALIASES.get(name, name)
     chosen = named_recipe(recipe) if isinstance(recipe, str) else recipe or RECIPES.get(name)
     if name == BUNDLED:
         from lineas.scenes.bundled import load_pipeline as bundled

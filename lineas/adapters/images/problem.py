@@ -274,7 +274,5 @@ def _is_text(site: Site) -> bool:
 def _base_model(pipe: Any, recipe: Recipe) -> str:
     """What to call the model: its name on the hub, or that of its folder without the way to it."""
     name = model_name(pipe) or type(pipe).__name__
-    if Path(name).parts[-4:] == ("lineas", "scenes", "weights", "pipeline"):
-        return "lineas/scenes"
     name = Path(name).name if Path(name).is_dir() or Path(name).is_absolute() else name
     return f"{name} with {recipe.unet[0]}" if recipe.unet and name == recipe.model else name

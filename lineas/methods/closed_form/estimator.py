@@ -18,6 +18,8 @@ from lineas.maps.affine import AffineMap
 from lineas.maps.banded import BandedMap
 from lineas.maps.base import Map
 from lineas.maths.pooling import Pooling, parse_pooling
+from lineas.maths.transport import same_rows
+from lineas.methods.lineas.objective import no_difference
 from lineas.modules.recorder import Transform
 from lineas.steering.site import Site
 from lineas.steering.steering import Steering
@@ -115,7 +117,8 @@ class ClosedForm:
     """One fit of a closed form: captures rows, estimates a map per site and tells its progress.
 
     A step is a site. Stopped early, the sites that have been estimated make up the steering. Raises
-    `NonFiniteError`, with those sites, when rows or a map are not finite.
+    `NonFiniteError`, with those sites, when rows or a map are not finite, and `PromptError` where source and
+    target rows are the same at every site.
     """
 
     def __init__(
@@ -129,7 +132,7 @@ class ClosedForm:
     ) -> None:
         self.method, self.problem, self.config, self._estimate = method, problem, config, estimate
         self.maps: dict[Site, Map] = {}
-        self._telling = False
+        self._telling, self._differs = False, False
         self._pooling = config.pooling(problem)
         self._batches = MicroBatches(problem, config.micro_batch)
         self._steps = Steps(len(problem.sites), progress, self.steering, seconds, cut=False)
@@ -143,6 +146,7 @@ class ClosedForm:
             for site in self.problem.sites:
                 if self._add(site, source[site], target[site]):
                     break
+        self._check_difference()
         return self.steering()
 
     def sequential(self, target: Literal["untouched", "steered"] = "untouched") -> Steering:
@@ -155,6 +159,7 @@ class ClosedForm:
         with fitting_mode(self.problem, gradients=False):
             untouched = self._rows("target") if target == "untouched" else None
             self._batches.fitting(lambda: self._sequence(untouched))
+        self._check_difference()
         return self.steering()
 
     def steering(self) -> Steering:
@@ -201,6 +206,7 @@ class ClosedForm:
         """Estimate the map of a site; True when the fit should stop here."""
         u, v = ([rows.to("cpu", torch.float64) for rows in each] for each in (source, target))
         self._check(site, "What the model gives", [*u, *v])
+        self._differs |= not all(same_rows(a, b) for a, b in zip(u, v, strict=True))
         map = self._estimate(u, v).to(dtype=torch.float32)
         self._check(site, "The map", list(map.tensors().values()))
         self.maps[site] = map
@@ -229,6 +235,10 @@ class ClosedForm:
     def _start_over(self) -> None:
         self.maps.clear()
         self._steps.start_over()
+
+    def _check_difference(self) -> None:
+        if not self._differs:
+            raise no_difference(len(self.maps))
 
     def _check(self, site: Site, what: str, tensors: list[Tensor]) -> None:
         if not all(bool(tensor.isfinite().all()) for tensor in tensors):

@@ -10,10 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lineas.errors import PromptError
 from lineas.fitting.micro_batches import MicroBatches, joined
 from lineas.fitting.problem import Problem, Rows
 from lineas.fitting.progress import fitting_mode
-from lineas.maths.transport import cost_per_unit, spread
+from lineas.maths.transport import cost_per_unit, same_rows, spread
 from lineas.methods.lineas.config import TrainConfig
 from lineas.steering.site import Site
 from lineas.steering.steering import Steering
@@ -66,6 +67,8 @@ class Objective:
         with torch.no_grad():
             self.cost(source)
         self.start = self.last
+        if self.start.bad_site is None:
+            check_difference(source, target)
 
     @property
     def preserves(self) -> bool:
@@ -100,6 +103,22 @@ class Objective:
         self.last.objective += value.item()
         self.last.bad_site = self.last.bad_site or _first_not_finite(numbers)
         return value
+
+
+def check_difference(source: Rows, target: Rows) -> None:
+    """`PromptError` where source and target rows are the same at every site, in any order, up to rounding."""
+    pairs = ((u, v) for site in source for u, v in zip(source[site], target[site], strict=True))
+    if all(same_rows(u, v.to(u.device)) for u, v in pairs):
+        raise no_difference(len(source))
+
+
+def no_difference(sites: int) -> PromptError:
+    """What is raised where nothing could be learned."""
+    return PromptError(
+        f"The prompts make no difference at these {sites} sites: the source rows equal the target rows, "
+        "so the steering would change nothing. Give other prompts, sites that the prompt reaches, or a recipe "
+        "under which the model sees it."
+    )
 
 
 def _drift(rows: Tensor, kept: Tensor, unit: Tensor, indices: Sequence[int]) -> Tensor:

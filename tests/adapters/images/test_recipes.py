@@ -13,6 +13,7 @@ from toys.pipelines import SOURCE, TARGET, diffusers, draw, sd1, sdxl
 from lineas import fit, load_pipeline, steer
 from lineas.adapters.images import loading, recipes
 from lineas.adapters.images.problem import DiffusionProblem
+from lineas.adapters.images.recipe_table import ALIASES, REPOSITORIES
 from lineas.adapters.images.recipes import RECIPES, Recipe, named_recipe, recipe_for
 from lineas.errors import ConfigError, HubError
 
@@ -108,15 +109,48 @@ def test_impossible_recipes_are_refused(options: dict[str, Any]) -> None:
     [
         ("stabilityai/sdxl-turbo", "sdxl-turbo"),
         ("stabilityai/sd-turbo", "sd-turbo"),
-        ("someone/my-SDXL-Lightning-merge", "sdxl-lightning"),
-        ("folder/Hyper-SDXL-1step", "hyper-sdxl"),
+        ("Tongyi-MAI/Z-Image-Turbo", "z-image-turbo"),
+        ("black-forest-labs/FLUX.2-klein-9B", "flux2-klein"),
+        ("lineas/scenes", "scenes"),
     ],
 )
-def test_a_recipe_is_guessed_from_the_name(loaded_from: str, expected: str) -> None:
+def test_a_recipe_is_that_of_its_authors_repository(loaded_from: str, expected: str) -> None:
     pipe = SimpleNamespace(config={"_name_or_path": loaded_from}, scheduler=None)
     assert recipe_for(pipe) is RECIPES[expected]
     assert recipe_for(pipe, "multistep:2").steps == 2
     assert recipe_for(pipe, RECIPES["dmd2"]) is RECIPES["dmd2"]
+
+
+@pytest.mark.parametrize(
+    ("loaded_from", "hint"),
+    [
+        ("someone/my_Lightning", "lightning:4"),
+        ("hypernetworks/sd15", "hyper:4"),
+        ("mirror/sdxl-turbo", "multistep:1"),
+        ("someone/else", "multistep:30:7.5"),
+    ],
+)
+def test_a_name_that_sounds_like_a_recipe_is_told_and_not_acted_upon(loaded_from: str, hint: str) -> None:
+    pipe = SimpleNamespace(config={"_name_or_path": loaded_from}, scheduler=None)
+    with pytest.warns(UserWarning, match=f'recipe="{hint}"'):
+        found = recipe_for(pipe)
+    assert (found.steps, found.timesteps, found.scheduler, dict(found.scheduler_options)) == (
+        4,
+        None,
+        None,
+        {},
+    )
+
+
+def test_every_recipe_by_name_is_one_of_the_table() -> None:
+    for name in (*ALIASES, *RECIPES):
+        assert named_recipe(name) in RECIPES.values()
+    assert set(REPOSITORIES.values()) <= set(RECIPES)
+    assert named_recipe("lightning:1") is RECIPES["sdxl-lightning"]
+    lcm = named_recipe("lcm:4")
+    assert (lcm.steps, lcm.scheduler, lcm.guidance) == (4, "LCMScheduler", 1.0)
+    with pytest.raises(ConfigError, match=r"expected one of"):
+        named_recipe("lightning:3")
 
 
 def test_a_scheduler_that_predicts_the_image_takes_one_step() -> None:
@@ -182,9 +216,7 @@ def test_half_precision_is_the_default_only_on_a_cuda_device() -> None:
     assert loading._default_dtype({"transformer": 1}, torch.device("cuda")) == torch.bfloat16
 
 
-def test_the_bundled_model_has_a_name_of_its_own(pipe: Any) -> None:
-    pipe.register_to_config(_name_or_path="/somewhere/lineas/scenes/weights/pipeline")
-    assert DiffusionProblem(pipe, SOURCE, TARGET, recipe="scenes").base_model == "lineas/scenes"
+def test_a_pipeline_is_named_by_its_repository_and_its_unet(pipe: Any) -> None:
     pipe.register_to_config(_name_or_path="stabilityai/stable-diffusion-xl-base-1.0")
     named = DiffusionProblem(pipe, SOURCE, TARGET, recipe="dmd2").base_model
     assert named == "stabilityai/stable-diffusion-xl-base-1.0 with tianweiy/DMD2"
