@@ -11,8 +11,6 @@ from PIL import Image
 
 from lineas.cli.commands import demo
 from lineas.cli.fitting import Budget
-from lineas.cli.prompt_sets import scene_concept
-from lineas.errors import PromptError
 from lineas.scenes.bundled import PIPELINE
 from lineas.steering.steering import Steering
 
@@ -87,20 +85,6 @@ def test_a_missing_extra_is_named_before_training(
     code, _, err = lineas("demo")
     assert code == 2
     assert 'pip install "lineas[evaluation]"' in err
-
-
-def test_concepts_by_name_or_in_words() -> None:
-    assert (
-        scene_concept("time:night")
-        == scene_concept("night")
-        == scene_concept("at night")
-        == ("time", "night")
-    )
-    assert scene_concept("a clock") == ("object", "clock")
-    assert scene_concept("pink") == ("colour", "pink")
-    assert scene_concept("pink elephant", "colour") == ("colour", "pink")
-    with pytest.raises(PromptError, match="none of its concepts"):
-        scene_concept("a unicorn")
 
 
 @bundled

@@ -18,7 +18,6 @@ from lineas.cli.commands.train import build_trainer, cost_change, labelled
 from lineas.cli.console import bar, say
 from lineas.cli.fitting import Budget, Outcome, load_optimisers, train
 from lineas.cli.method_options import add_train_options, train_config
-from lineas.cli.prompt_sets import scene_concept
 from lineas.cli.runs import Run
 from lineas.errors import ConfigError, MissingExtraError, require
 
@@ -60,9 +59,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     from lineas.scenes.concepts import concept_sets
+    from lineas.scenes.naming import named_concept
 
     _check(args)
-    concept, config = scene_concept(args.concept), train_config(args)
+    concept, config = named_concept(args.concept), train_config(args)
     folder = files.folder(args.output)
     require("matplotlib", "evaluation")  # before the training rather than after it
     say(f"loading the bundled model, to remove {concept[1]} ({concept[0]}) …")

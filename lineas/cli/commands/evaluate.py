@@ -160,7 +160,7 @@ def _image_measures(args: argparse.Namespace, prompts: list[str]) -> dict[str, A
     clip = clip or load_clip()
     measures = image_measures(prompts, clip, features or clip, args.concept)
     if args.concept:
-        from lineas.cli.prompt_sets import scene_concept
+        from lineas.scenes.naming import named_concept
 
-        measures |= detected_measures(Detector.load().found, scene_concept(args.concept))
+        measures |= detected_measures(Detector.load().found, named_concept(args.concept))
     return measures
