@@ -27,7 +27,7 @@ class ConceptTexts:
 def concept_texts(
     concept: str, kind: str, direction: str, bank: str, count: int, seed: int, template: str = ""
 ) -> ConceptTexts:
-    """The sets of `prompt_sets` as texts; an empty template is none. Raises `PromptError` and `ConfigError`."""
+    """The sets of `prompt_sets` as texts, with its errors; an empty template is none."""
     made = prompt_sets(
         concept,
         kind,

@@ -44,8 +44,8 @@ def prompt_sets(
     kind: how the concept is woven into captions, None is "object" (see `concept_prompts`). The scenes bank
     finds it out, and takes its own kinds besides (see `named_concept`). seed: which captions, 0 or more.
     template: own words around the concept, for everyday captions.
-    Raises `PromptError` for concepts, kinds and numbers that a bank cannot serve, `ConfigError` for an unknown
-    bank and for a template with the scenes bank.
+    Raises `PromptError` for concepts, kinds and numbers that a bank cannot serve, `ConfigError` for an
+    unknown bank and for a template with the scenes bank.
     """
     if bank not in BANKS:
         raise ConfigError(f"Unknown bank {bank!r}, expected one of {', '.join(BANKS)}.")

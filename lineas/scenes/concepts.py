@@ -37,7 +37,7 @@ class ConceptSets:
 def concept_sets(kind: str, name: str, count: int = 32, seed: int = 0, held_out: int = 64) -> ConceptSets:
     """Prompt sets for one concept of the grammar, the same ones for the same seed.
 
-    kind: object, colour, place, time, weather or style. name: a name of that kind, such as "clock" or "night".
+    kind: object, colour, place, time, weather or style. name: of that kind, such as "clock" or "night".
     count: prompts in each of source, target and preserve, at least 2. held_out: in each of the two held-out
     sets, 0 or more. seed: which scenes, 0 or more.
     Raises `PromptError` when the grammar has no such concept, or for a set that would be too small.
