@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-
 from comfy_api.v0_0_2 import io
-
-from lineas.methods.lineas.config import TrainConfig
 
 CATEGORY = "LinEAS"
 Steering = io.Custom("STEERING")
@@ -24,11 +20,6 @@ class _Any(str):
 FileName = io.Custom(_Any("*"))
 """The name of a file, for the list of choices of a loader."""
 STRENGTHS = {"default": 1.0, "min": -3.0, "max": 3.0, "step": 0.05, "round": 0.001}
-
-
-def help_of(option: str) -> str:
-    """The sentence that the library has for an option of training."""
-    return next(entry.metadata["help"] for entry in fields(TrainConfig) if entry.name == option)
 
 
 def seed_input(tooltip: str) -> io.Int.Input:

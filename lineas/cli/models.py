@@ -48,7 +48,7 @@ def add_model_options(parser: argparse.ArgumentParser, default: str | None = BUN
         "--dtype", choices=("float32", "float16", "bfloat16"), help="Precision of the weights."
     )
     group.add_argument(
-        "--device", metavar="NAME", help="Such as cuda, mps or cpu (default: the best there is)."
+        "--device", metavar="NAME", help="Such as cuda, mps, xpu or cpu (default: the best there is)."
     )
 
 

@@ -20,6 +20,7 @@ from lineas.cli.fitting import Budget, Outcome, load_optimisers, train
 from lineas.cli.method_options import add_train_options, train_config
 from lineas.cli.runs import Run
 from lineas.errors import ConfigError, MissingExtraError, require
+from lineas.scenes.best_setting import BEST
 
 if TYPE_CHECKING:
     from lineas.evaluation.images.concept_report import ConceptReport
@@ -48,13 +49,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--sites",
         nargs="+",
         metavar="PATTERN",
-        default=["norms+text"],
-        help="Where to measure the cost, and to steer what --steer says (default: norms+text).",
+        default=[BEST["sites"]],
+        help=f"Where to measure the cost, and to steer what --steer says (default: {BEST['sites']}).",
     )
     add_train_options(parser)
-    # What removes most and changes least here, as benchmarks/images/erasure.py shows: the words that name the
-    # concept are steered, and what that does is measured in the whole network.
-    parser.set_defaults(config_map="gated", config_steer="text_encoder*")
+    parser.set_defaults(config_map=BEST["map"], config_steer=BEST["steer"])
 
 
 def run(args: argparse.Namespace) -> None:
