@@ -28,7 +28,7 @@ from benchmarks.results import Results
 from lineas import fit
 from lineas.adapters.images.drawing import Drawer
 from lineas.evaluation.images.concept_report import ConceptReport, concept_report
-from lineas.pictures.contact_sheet import contact_sheet
+from lineas.pictures.contact_sheet import strength_sheet
 from lineas.scenes.best_setting import BEST
 from lineas.scenes.bundled import WEIGHTS, load_clip, load_pipeline
 from lineas.scenes.concepts import ConceptSets, concept_sets
@@ -148,8 +148,7 @@ class Bench:
         """A sheet of these prompts over strengths."""
         draw = Drawer(self.pipe, [steering], recipe="scenes", seed=NOISE, batch=8)
         columns = [draw(prompts, strength) for strength in strengths]
-        heads = [f"strength {strength:g}" for strength in strengths]
-        sheet = contact_sheet([list(images) for images in zip(*columns, strict=True)], prompts, heads)
+        sheet = strength_sheet(columns, strengths, prompts, head="strength ")
         self.folder.mkdir(parents=True, exist_ok=True)
         sheet.save(self.folder / f"{name}.png".replace(" ", "_").replace(",", ""))
 

@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 from cli.documented import PAGES, ROOT, blocks
 
+from comfyui_lineas.train.request import BUNDLED
 from lineas.cli import parser
+from lineas.scenes.best_setting import BEST
 
 SMALL = {
     "demo": ("--held-out", "4"),
@@ -85,3 +87,10 @@ def test_there_are_examples() -> None:
 def test_links_within_the_repository_lead_somewhere(page: Path) -> None:
     links = re.findall(r"(?<!!)\[[^\]]*\]\((?!https?:)([^)#]+)", page.read_text())
     assert all((page.parent / link).exists() for link in links)
+
+
+def test_the_pages_name_the_best_setting_of_the_bundled_model() -> None:
+    options = f'--sites {BEST["sites"]} --steer "{BEST["steer"]}" --map {BEST["map"]}'
+    assert options in (ROOT / "README.md").read_text()
+    node = f"Set `map` to *{BUNDLED['map']}* and `sites` to *{BUNDLED['sites']}*"
+    assert node in (ROOT / "docs" / "comfyui.md").read_text()
