@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
-from lineas.errors import ConfigError, PromptError
-from lineas.prompts.concepts import KINDS, concept_prompts, directed
+from lineas.errors import PromptError
+from lineas.prompts.banks import BANKS, prompt_sets
+from lineas.prompts.concepts import KINDS
 from lineas.prompts.files import parse_prompts
 
 __all__ = ["BANKS", "DIRECTIONS", "KINDS", "ConceptTexts", "concept_texts", "prompt_lines"]
 
 DIRECTIONS = ("remove", "add")
-EVERYDAY, SCENES = "everyday captions", "scenes model"
-BANKS = (EVERYDAY, SCENES)
 
 
 @dataclass(frozen=True)
@@ -29,11 +27,18 @@ class ConceptTexts:
 def concept_texts(
     concept: str, kind: str, direction: str, bank: str, count: int, seed: int, template: str = ""
 ) -> ConceptTexts:
-    """The three sets of a concept. Raises `PromptError` and `ConfigError` as the banks do."""
-    make = _of_scenes if bank == SCENES else _of_captions
-    source, target, kept = directed(*make(concept, kind, count, seed, template), add=direction == "add")
-    name = re.sub(r"\W+", "-", f"{direction} {concept}").strip("-")
-    return ConceptTexts("\n".join(source), "\n".join(target), "\n".join(kept), name)
+    """The sets of `prompt_sets` as texts, with its errors; an empty template is none."""
+    made = prompt_sets(
+        concept,
+        kind,
+        add=direction == "add",
+        bank=bank,
+        count=count,
+        seed=seed,
+        template=template.strip() or None,
+    )
+    texts = ("\n".join(prompts) for prompts in (made.source, made.target, made.preserve))
+    return ConceptTexts(*texts, made.file_name)
 
 
 def prompt_lines(group: str, text: str, needed: int = 2) -> list[str]:
@@ -48,21 +53,3 @@ def prompt_lines(group: str, text: str, needed: int = 2) -> list[str]:
             "32 work well; LinEAS Concept Prompts writes them."
         )
     return prompts
-
-
-Sets = tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]
-
-
-def _of_captions(concept: str, kind: str, count: int, seed: int, template: str) -> Sets:
-    sets = concept_prompts(concept, kind, count=count, seed=seed, template=template.strip() or None)
-    return sets.source, sets.target, sets.preserve
-
-
-def _of_scenes(concept: str, kind: str, count: int, seed: int, template: str) -> Sets:
-    from lineas.scenes.concepts import concept_sets
-    from lineas.scenes.naming import named_concept
-
-    if template.strip():
-        raise ConfigError("The scenes bank knows few words, so it takes no template. Leave it empty.")
-    sets = concept_sets(*named_concept(concept), count=count, seed=seed)
-    return sets.source, sets.target, sets.preserve

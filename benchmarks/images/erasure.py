@@ -29,7 +29,8 @@ from lineas import fit
 from lineas.adapters.images.drawing import Drawer
 from lineas.evaluation.images.clip_score import ClipScore
 from lineas.evaluation.images.concept_report import ConceptReport, concept_report
-from lineas.pictures.contact_sheet import contact_sheet
+from lineas.pictures.contact_sheet import strength_sheet
+from lineas.scenes.best_setting import BEST
 from lineas.scenes.bundled import CLIP, WEIGHTS, load_pipeline
 from lineas.scenes.concepts import ConceptSets, concept_sets
 from lineas.scenes.detector import Detector
@@ -43,10 +44,10 @@ CONCEPTS = (
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25)
 NOISE = 5000
 """Seed of the measured images; the trainings' noise starts at 0."""
-END_TO_END: dict[str, Any] = {"sites": "norms+text", "steer": "text_encoder*"}
+END_TO_END: dict[str, Any] = {name: BEST[name] for name in ("sites", "steer")}
 VARIANTS: dict[str, dict[str, Any]] = {
-    "LinEAS": {**END_TO_END, "map": "gated"},
-    "LinEAS, no preserve": {**END_TO_END, "map": "gated", "preserve_weight": 0.0},
+    "LinEAS": BEST,
+    "LinEAS, no preserve": {**BEST, "preserve_weight": 0.0},
     "LinEAS affine": END_TO_END,
     "LinEAS, cost at the text encoder": {"sites": "text", "map": "gated"},
     "LinEAS on UNet norms": {},
@@ -148,8 +149,7 @@ class Bench:
         """A sheet of these prompts over strengths."""
         draw = Drawer(self.pipe, [steering], recipe="scenes", seed=NOISE, batch=8)
         columns = [draw(prompts, strength) for strength in strengths]
-        heads = [f"strength {strength:g}" for strength in strengths]
-        sheet = contact_sheet([list(images) for images in zip(*columns, strict=True)], prompts, heads)
+        sheet = strength_sheet(columns, strengths, prompts, head="strength ")
         self.folder.mkdir(parents=True, exist_ok=True)
         sheet.save(self.folder / f"{name}.png".replace(" ", "_").replace(",", ""))
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import Any
 
 from comfy_api.v0_0_2 import io
-
-from lineas.methods.lineas.config import TrainConfig
 
 CATEGORY = "LinEAS"
 Steering = io.Custom("STEERING")
@@ -37,11 +34,6 @@ def found_by(*words: str) -> dict[str, Any]:
     """Words that find a node in the search, for releases whose schemas have a place for them."""
     known = "search_aliases" in getattr(io.Schema, "__dataclass_fields__", {})
     return {"search_aliases": list(words)} if known else {}
-
-
-def help_of(option: str) -> str:
-    """The sentence that the library has for an option of training."""
-    return next(entry.metadata["help"] for entry in fields(TrainConfig) if entry.name == option)
 
 
 def seed_input(tooltip: str) -> io.Int.Input:

@@ -36,6 +36,7 @@ def fit(
     seconds: float | None = None,
     tokenizer: Any = None,
     seed: int = 0,
+    max_length: int | None = None,
     **options: Any,
 ) -> Steering:
     """A steering that makes source prompts act like target prompts, and leaves preserve prompts as they are.
@@ -45,20 +46,28 @@ def fit(
     sites: a preset of the adapter, or patterns of module names; None is the model's usual sites.
     method: a name in `lineas.methods.registry`. preset, options: of the method's options (`TrainConfig` for
     LinEAS), whose fields may be given by name; methods other than LinEAS have one set of defaults.
-    max_length: tokens per text, for language models. recipe: see `recipes.recipe_for`.
+    max_length: tokens per text, at least 1, for language models; longer texts are cut with a warning. None is
+    256. recipe: how an image pipeline is called, see `recipes.recipe_for`.
     progress: called after each step; returning True stops and keeps what was learned.
     seconds: time for the fit, whose steps are cut to it; None is no limit. seed: of the noise.
 
     The model is left as it was. Raises `PromptError`, `SiteError`, `ConfigError` and `MismatchError` before
     anything runs, and `NonFiniteError` with the best steering so far.
     """
-    face = {name: options.pop(name) for name in ("max_length",) if name in options}
     chosen = method_named(method)
     config = chosen.config.preset(preset, seed=seed, **options)
     if preserve and not chosen.preserves:
         warnings.warn(f"The method {chosen.name} does not use preserve prompts.", stacklevel=2)
     problem = problem_for(
-        obj, source, target, preserve, sites=sites, recipe=recipe, tokenizer=tokenizer, seed=seed, **face
+        obj,
+        source,
+        target,
+        preserve,
+        sites=sites,
+        recipe=recipe,
+        tokenizer=tokenizer,
+        seed=seed,
+        max_length=max_length,
     )
     return chosen.fit(problem, config, progress, seconds)
 
@@ -73,24 +82,28 @@ def problem_for(
     recipe: str | Recipe | None = None,
     tokenizer: Any = None,
     seed: int = 0,
-    **face_options: Any,
+    max_length: int | None = None,
 ) -> Problem:
     """What a method or a `Trainer` needs, for any model that `fit` takes; the arguments are those of `fit`.
 
-    Raises `MismatchError` for objects that are neither an image pipeline nor a language model.
+    Raises `MismatchError` for objects that are neither an image pipeline nor a language model, and
+    `ConfigError` for what is of the other kind: a recipe for texts, a max_length for images.
     """
     obj = obj.pipe if isinstance(obj, SteeredModel) else obj
     groups = (source, target, preserve)
     if _is_image_pipeline(obj):
         from lineas.adapters.images.problem import DiffusionProblem
 
-        return DiffusionProblem(obj, *groups, sites=sites, recipe=recipe, seed=seed, **face_options)
+        if max_length is not None:
+            raise ConfigError(f"max_length is {max_length}, which is for language models. Leave it out.")
+        return DiffusionProblem(obj, *groups, sites=sites, recipe=recipe, seed=seed)
     model, tokenizer = _language_model(obj, tokenizer)
     if recipe is not None:
         raise ConfigError(f"recipe is {recipe!r}, which is for image pipelines. Leave it out.")
     from lineas.adapters.language.problem import LanguageProblem
 
-    return LanguageProblem(model, tokenizer, *groups, sites=sites, seed=seed, **face_options)
+    limit: dict[str, Any] = {} if max_length is None else {"max_length": max_length}
+    return LanguageProblem(model, tokenizer, *groups, sites=sites, seed=seed, **limit)
 
 
 def _is_image_pipeline(obj: Any) -> bool:

@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from lineas.apply.check import check_fit
 from lineas.apply.fold_rules import deltas, obstacle, weight_offset
 from lineas.apply.folded_weights import Folding, change_folds, pristine, scale_alone
-from lineas.apply.handle import Handle, Part, Strengths, as_list, claim, strengths_for
+from lineas.apply.handle import Handle, Part, as_list, claim
 from lineas.apply.hooks import check_not_compiled
 from lineas.apply.next_linears import Consumers, linear_consumers
 from lineas.apply.steering_hook import SteeringHook
+from lineas.apply.strengths import Strengths, strengths_for
 from lineas.maps.affine import AffineMap
 from lineas.maps.base import Map
 from lineas.modules.names import module_tree

@@ -12,11 +12,10 @@ from weakref import WeakKeyDictionary
 from torch import nn
 
 from lineas.apply.steering_hook import SteeringHook
+from lineas.apply.strengths import Strengths, strengths_for
 from lineas.errors import ConfigError
 from lineas.steering.site import Site
 from lineas.steering.steering import Steering
-
-Strengths = float | Sequence[float]
 
 
 @dataclass
@@ -139,29 +138,6 @@ def claim(components: Mapping[str, nn.Module], stack: ExitStack) -> None:
 def _forget(root: nn.Module, owner: int) -> None:
     if owner in (owners := _OWNERS.get(root, [])):
         owners.remove(owner)
-
-
-def strengths_for(strength: Strengths, count: int) -> list[float]:
-    """One number per steering. `ConfigError` for another count, and for what is no finite number."""
-    many = isinstance(strength, Sequence) and not isinstance(strength, str)
-    given = list(strength) if many else [strength] * count  # type: ignore[arg-type]
-    if len(given) != count:
-        raise ConfigError(
-            f"Got {len(given)} strengths for {count} steerings. Give one number, or one for each."
-        )
-    return [number(value) for value in given]
-
-
-def number(strength: object) -> float:
-    """A strength as a finite number. `ConfigError` for anything else."""
-    scalar = getattr(strength, "shape", None) == ()  # of numpy or torch
-    plain = scalar or (isinstance(strength, (int, float)) and not isinstance(strength, bool))
-    value = float(strength) if plain else float("nan")  # type: ignore[arg-type]
-    if not -float("inf") < value < float("inf"):
-        raise ConfigError(
-            f"A strength is {str(strength)[:40]!r}, expected a finite number: 0 is off, 1 full."
-        )
-    return value
 
 
 def as_list(steering: Steering | Sequence[Steering]) -> list[Steering]:

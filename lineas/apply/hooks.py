@@ -9,10 +9,11 @@ from typing import Any
 from torch import Tensor, nn
 
 from lineas.apply.check import check_fit
-from lineas.apply.handle import Handle, Part, Strengths, as_list, claim, strengths_for
+from lineas.apply.handle import Handle, Part, as_list, claim
 from lineas.apply.masks import Region, mask_region
 from lineas.apply.schedule import Schedule, scheduled_region
 from lineas.apply.steering_hook import SteeringHook
+from lineas.apply.strengths import Strengths, strengths_for
 from lineas.apply.tokens import token_region
 from lineas.errors import ConfigError
 from lineas.modules.names import module_tree

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from argparse import ArgumentTypeError
 from pathlib import Path
+
+from lineas.apply.strengths import many_strengths, one_strength
+from lineas.errors import ConfigError
 
 MOST = 25
 
@@ -25,25 +27,17 @@ def weighted_file(text: str) -> tuple[Path, float]:
 def strength(text: str) -> float:
     """A finite number."""
     try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise ArgumentTypeError(f"{text!r} is no strength; expected a number such as 0.8 (0 is off, 1 full)")
-    return value
+        return one_strength(text)
+    except ConfigError as error:
+        raise ArgumentTypeError(str(error)) from error
 
 
 def strengths(text: str) -> tuple[float, ...]:
     """ "0:1:5" -> five strengths from 0 to 1; "0,0.5,1" -> those. Two to 25 different ones."""
-    parts = [strength(part) for part in text.replace(":", ",").split(",")]
-    if ":" in text:
-        if len(parts) != 3 or parts[2] != int(parts[2]):
-            raise ArgumentTypeError(f"{text!r} is no range; expected FIRST:LAST:COUNT such as 0:1:5")
-        first, last, count = parts[0], parts[1], int(parts[2])
-        _check_count(count)
-        parts = [first + (last - first) * i / (count - 1) for i in range(count)]
-    _check_count(len(set(parts)))
-    return tuple(round(value, 6) for value in parts)
+    try:
+        return many_strengths(text, 2, MOST)
+    except ConfigError as error:
+        raise ArgumentTypeError(str(error)) from error
 
 
 def seeds(text: str) -> tuple[int, ...]:
@@ -55,8 +49,3 @@ def seeds(text: str) -> tuple[int, ...]:
     if min(found) < 0:
         raise ArgumentTypeError(f"{text!r} are no seeds; expected whole numbers such as 0,1,2")
     return found
-
-
-def _check_count(count: int) -> None:
-    if not 2 <= count <= MOST:
-        raise ArgumentTypeError(f"got {count} strengths, expected 2 to {MOST} different ones such as 0:1:5")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import Field, fields
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, get_type_hints
 
 from lineas.errors import ConfigError
-from lineas.fitting.options import Options
+from lineas.fitting.options import Options, choices_of
 from lineas.methods.lineas.config import PRESETS, TrainConfig
 from lineas.methods.registry import METHODS, method_named
 
@@ -99,7 +99,7 @@ def _add(group: Any, entry: Field[Any], annotation: Any, sentence: str, default:
         dest=PREFIX + entry.name,
         default=None,
         help=f"{sentence} ({default})".replace("%", "%%"),
-        **_kind(annotation),
+        **_kind(entry, annotation),
     )
 
 
@@ -112,11 +112,11 @@ def _owners(name: str) -> str:
     return ", ".join(m.name for m in METHODS.values() if name in {entry.name for entry in fields(m.config)})
 
 
-def _kind(annotation: Any) -> dict[str, Any]:
+def _kind(entry: Field[Any], annotation: Any) -> dict[str, Any]:
     if annotation is bool:
         return {"action": argparse.BooleanOptionalAction}
-    if get_origin(annotation) is Literal:
-        return {"choices": get_args(annotation)}
+    if choices := choices_of(entry, annotation):
+        return {"choices": choices}
     if annotation in (int, float, str):
         return {"type": annotation, "metavar": {int: "N", float: "X"}.get(annotation, "TEXT")}
     return {"type": str, "metavar": "NAME:LABEL"}

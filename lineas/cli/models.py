@@ -48,17 +48,16 @@ def add_model_options(parser: argparse.ArgumentParser, default: str | None = BUN
         "--dtype", choices=("float32", "float16", "bfloat16"), help="Precision of the weights."
     )
     group.add_argument(
-        "--device", metavar="NAME", help="Such as cuda, mps or cpu (default: the best there is)."
+        "--device", metavar="NAME", help="Such as cuda, mps, xpu or cpu (default: the best there is)."
     )
 
 
 def load(name: str, task: str | None = None, recipe: str | None = None, dtype: str | None = None,
          device: str | None = None) -> Model:  # fmt: skip
-    """Load a model by name.
+    """Load a model by name; None leaves task, recipe, precision and device to be found out.
 
-    Raises:
-        HubError: not found, or the hub cannot be reached. MissingExtraError: its library is not installed.
-        ConfigError: unknown device.
+    Raises `HubError` when it is not found or the hub cannot be reached, `MissingExtraError` when its library
+    is not installed, and `ConfigError` for an unknown device.
     """
     import torch
 

@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from lineas.cli.models import BUNDLED
-from lineas.errors import ConfigError, PromptError
+from lineas.errors import ConfigError
 
-
-@dataclass(frozen=True)
-class PromptSets:
-    """What is steered from source to target, and what is to stay as it is (may be empty)."""
-
-    source: tuple[str, ...]
-    target: tuple[str, ...]
-    preserve: tuple[str, ...]
-    label: str = ""
-    """What the steering does, such as "remove pink elephant"; empty for prompt files."""
+if TYPE_CHECKING:
+    from lineas.prompts.banks import PromptSets
 
 
 def add_prompt_options(parser: argparse.ArgumentParser) -> None:
@@ -31,7 +24,7 @@ def add_prompt_options(parser: argparse.ArgumentParser) -> None:
         "--kind",
         metavar="KIND",
         help="What the concept is: object (default), style, attribute or perspective; with the bundled "
-        "model found out.",
+        "model found out, and needed where the words name several of its concepts.",
     )
     ways = group.add_mutually_exclusive_group()
     ways.add_argument("--remove", action="store_true", help="Take the concept out (default).")
@@ -46,56 +39,23 @@ def add_prompt_options(parser: argparse.ArgumentParser) -> None:
 
 def prompt_sets(args: argparse.Namespace, seed: int) -> PromptSets:
     """The sets that the options describe. Raises `PromptError` or `ConfigError`."""
-    from lineas.prompts.concepts import directed
+    from lineas.prompts import banks
     from lineas.prompts.files import read_prompts
 
     _check(args)
     if args.concept is None:
         kept = read_prompts(args.preserve) if args.preserve else ()
-        return PromptSets(read_prompts(args.source), read_prompts(args.target), kept)
-    make = _scene_sets if args.model == BUNDLED else _worded_sets
-    source, target, kept = directed(*make(args, seed), add=args.add)
-    if args.preserve:
-        kept = read_prompts(args.preserve)
-    label = f"{'add' if args.add else 'remove'} {' '.join(args.concept.split())}"
-    return PromptSets(source, target, kept, label)
-
-
-def scene_concept(text: str, kind: str | None = None) -> tuple[str, str]:
-    """The concept of the bundled model that a text means: "time:night", "night" or "at night".
-
-    Raises `PromptError` that lists what the model knows.
-    """
-    from lineas.scenes.naming import named_concept
-
-    return named_concept(text, kind)
-
-
-Sets = tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]
-
-
-def _scene_sets(args: argparse.Namespace, seed: int) -> Sets:
-    from lineas.scenes.concepts import concept_sets
-
-    if args.template:
-        raise ConfigError(f"--template does not go with the {BUNDLED} model, which knows few words.")
-    sets = concept_sets(*scene_concept(args.concept, args.kind), count=_count(args), seed=seed)
-    return sets.source, sets.target, sets.preserve
-
-
-def _worded_sets(args: argparse.Namespace, seed: int) -> Sets:
-    from lineas.prompts.concepts import concept_prompts
-
-    kind = args.kind or "object"
-    sets = concept_prompts(args.concept, kind, count=_count(args), seed=seed, template=args.template)
-    return sets.source, sets.target, sets.preserve
-
-
-def _count(args: argparse.Namespace) -> int:
-    count = 32 if args.count is None else args.count
-    if count < 2:
-        raise PromptError(f"--count is {count}, expected at least 2 prompts per set; 16 to 64 work well.")
-    return count
+        return banks.PromptSets(read_prompts(args.source), read_prompts(args.target), kept)
+    made = banks.prompt_sets(
+        args.concept,
+        args.kind,
+        add=args.add,
+        bank=banks.SCENES if args.model == BUNDLED else banks.EVERYDAY,
+        count=32 if args.count is None else args.count,
+        seed=seed,
+        template=args.template,
+    )
+    return replace(made, preserve=read_prompts(args.preserve)) if args.preserve else made
 
 
 def _check(args: argparse.Namespace) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import Field, dataclass, field, fields
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args, get_origin, get_type_hints
 
@@ -13,9 +13,28 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-def option(default: Any, help: str, **limits: float) -> Any:
-    """A field with its sentence of help and, for numbers, `minimum` and `maximum`."""
-    return field(default=default, metadata={"help": help, **limits})
+def option(
+    default: Any,
+    help: str,
+    *,
+    choices: Sequence[str] | Callable[[], Sequence[str]] | None = None,
+    **shown: Any,
+) -> Any:
+    """A field with what every face makes its input from: default, sentence of help, choices and limits.
+
+    choices: the texts that it takes, or a function that gives them, where others may be registered later.
+    shown: of a number `minimum`, which is checked, and `maximum`, `step` and `round`, which sliders keep to;
+    of a text `multiline`; `optional` where a face may leave it out.
+    """
+    return field(default=default, metadata={"help": help, "choices": choices, **shown})
+
+
+def choices_of(entry: Field[Any], annotation: Any) -> tuple[str, ...]:
+    """The texts that an option takes, from its own choices or its `Literal` type; none for any other."""
+    choices = entry.metadata.get("choices")
+    if choices is None:
+        return get_args(annotation) if get_origin(annotation) is Literal else ()
+    return tuple(choices() if callable(choices) else choices)
 
 
 @dataclass(frozen=True)
@@ -28,8 +47,8 @@ class Options:
     def __post_init__(self) -> None:
         types = get_type_hints(type(self))
         for entry in fields(self):
-            value, choices = getattr(self, entry.name), get_args(types[entry.name])
-            if get_origin(types[entry.name]) is not Literal:
+            value, choices = getattr(self, entry.name), choices_of(entry, types[entry.name])
+            if not choices:
                 _check(entry.name, value, entry.default, entry.metadata.get("minimum"))
             elif value not in choices:
                 raise ConfigError(f"{entry.name} is {value!r}, expected one of {', '.join(choices)}.")

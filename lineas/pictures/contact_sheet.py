@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import zip_longest
 
 from PIL import Image, ImageDraw, ImageOps
 
@@ -25,18 +26,14 @@ def contact_sheet(
 ) -> Image.Image:
     """One RGB image of rows × columns of images, labels at the left and on top, wrapped to their space.
 
-    Args:
-        rows: images row by row; rows may be of unlike length, missing cells stay white.
-        row_labels, column_labels: one text each, or none at all.
-        title: text above everything.
-        cell: side in pixels of the square each image is fitted into, enlarged or reduced in proportion; None:
-            the largest side of all images, and no image is resized.
-        gap: pixels between cells and around the sheet.
-        font_size: height in pixels of the built-in font, which knows ASCII only (see `ascii_text`).
-        font: a Pillow font of your own, for labels in other scripts.
-
-    Raises:
-        MismatchError: no images, or a number of labels that is neither 0 nor that of the rows or columns.
+    rows: images row by row; rows may be of unlike length, missing cells stay white.
+    row_labels, column_labels: one text each, or none at all. title: text above everything.
+    cell: side in pixels of the square each image is fitted into, enlarged or reduced in proportion; None is
+    the largest side of all images, and no image is resized. gap: pixels between cells and around the sheet.
+    font_size: height in pixels of the built-in font, which knows ASCII only (see `ascii_text`).
+    font: a Pillow font of your own, for labels in other scripts.
+    Raises `MismatchError` without images, and for a number of labels that is neither 0 nor that of the rows
+    or columns.
     """
     columns = max((len(row) for row in rows), default=0)
     _check_labels("row", row_labels, len(rows))
@@ -64,6 +61,27 @@ def contact_sheet(
         for column, image in enumerate(images):
             _place(sheet, image, left + column * (side + gap), y, side, resize=cell is not None)
     return sheet
+
+
+def strength_sheet(
+    columns: Sequence[Sequence[Image.Image]],
+    strengths: Sequence[float],
+    row_labels: Sequence[str] = (),
+    *,
+    head: str = "λ = ",
+    title: str = "",
+    cell: int | None = None,
+) -> Image.Image:
+    """The images of a sweep on one contact sheet: a column per strength, a row per image.
+
+    columns: images at each strength, in the same order; a shorter column leaves out those that it lacks.
+    head: what stands before each strength. Raises `MismatchError` unless there is one column per strength.
+    """
+    if len(columns) != len(strengths):
+        raise MismatchError(f"Got {len(columns)} columns of images for {len(strengths)} strengths.")
+    rows = [[image for image in row if image is not None] for row in zip_longest(*columns)]
+    heads = [f"{head}{strength:g}" for strength in strengths]
+    return contact_sheet(rows, row_labels, heads, title=title, cell=cell)
 
 
 def _place(sheet: Image.Image, image: Image.Image, x: int, y: int, side: int, *, resize: bool) -> None:

@@ -86,18 +86,16 @@ def concept_prompts(
 ) -> ConceptPrompts:
     """Source, target and preserve prompts for a concept, `count` of each, the same ones for the same seed.
 
-    Args:
-        concept: what to remove or add, such as "pink elephant", "ukiyo-e", "at night" or "fisheye".
-        kind: object, style, attribute or perspective: how the concept is woven in.
-        count: prompts per set, at least 2; LinEAS reports little gain beyond 32.
-        seed: chooses the captions and their order, alike for all concepts (captions that mention it go).
-        base: captions to weave into, at least 2 × `count`; None takes the bundled bank.
-        template: own words around the concept, `{}`, such as "covered in {}". It follows the caption after a
-            comma, or goes around it where the template names `{caption}`, as in "{caption} beside a {}".
-        others: what stands in an object's place in the target prompts; None takes a list of everyday things.
-
-    Raises:
-        PromptError: empty concept, unknown kind, a template without `{}`, too few captions or other things.
+    concept: what to remove or add, such as "pink elephant", "ukiyo-e", "at night" or "fisheye".
+    kind: object, style, attribute or perspective: how the concept is woven in.
+    count: prompts per set, at least 2; LinEAS (arXiv 2503.10679) reports little gain beyond 32.
+    seed: chooses the captions and their order, alike for all concepts (captions that mention it go).
+    base: captions to weave into, at least 2 × `count`; None takes the bundled bank.
+    template: own words around the concept, `{}`, such as "covered in {}". It follows the caption after a
+    comma, or goes around it where the template names `{caption}`, as in "{caption} beside a {}".
+    others: what stands in an object's place in the target prompts; None takes a list of everyday things.
+    Raises `PromptError` for an empty concept, an unknown kind, a template without `{}`, and too few captions
+    or other things.
     """
     concept = " ".join(concept.split())
     _check(concept, kind, count, template)

@@ -25,9 +25,7 @@ def read_prompts(path: str | Path) -> tuple[str, ...]:
 
     Blank lines and lines that start with `#` are skipped. At least two prompts are needed, because a method
     compares the distributions of activations over prompts and one prompt has no spread.
-
-    Raises:
-        PromptError: the file is missing, unreadable, not UTF-8, or holds fewer than two prompts.
+    Raises `PromptError` for a file that is missing, unreadable, not UTF-8, or holds fewer than two prompts.
     """
     prompts = parse_prompts(read_lines(path))
     if len(prompts) < 2:

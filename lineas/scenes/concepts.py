@@ -35,18 +35,15 @@ class ConceptSets:
 
 
 def concept_sets(kind: str, name: str, count: int = 32, seed: int = 0, held_out: int = 64) -> ConceptSets:
-    """Prompt sets for one concept of the grammar.
+    """Prompt sets for one concept of the grammar, the same ones for the same seed.
 
-    Args:
-        kind: object, colour, place, time, weather or style.
-        name: a name of that kind, such as "clock" or "night".
-        count: prompts in each of source, target and preserve.
-        seed: which scenes; the same seed gives the same prompts.
-        held_out: prompts in each of the two held-out sets.
-
-    Raises:
-        PromptError: the grammar has no such concept.
+    kind: object, colour, place, time, weather or style. name: of that kind, such as "clock" or "night".
+    count: prompts in each of source, target and preserve, at least 2. held_out: in each of the two held-out
+    sets, 0 or more. seed: which scenes, 0 or more.
+    Raises `PromptError` when the grammar has no such concept, or for a set that would be too small.
     """
+    if count < 2:
+        raise PromptError(f"Got count={count}, expected at least 2 prompts per set; 16 to 64 work well.")
     known = MANY | ONE
     if name not in known.get(kind, ()):
         choice = ", ".join(f"{k}:{n}" for k, names in known.items() for n in names)

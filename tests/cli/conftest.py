@@ -78,3 +78,26 @@ def steering_file(toy: Path, trained: Path) -> Path:
     path = toy / "night.safetensors"
     path.write_bytes(trained.read_bytes())
     return path
+
+
+@pytest.fixture(scope="session")
+def _desk(tmp_path_factory: pytest.TempPathFactory, quiet: None) -> Path:
+    from cli.documented import set_up
+
+    folder = tmp_path_factory.mktemp("desk")
+    set_up(folder)
+    return folder
+
+
+@pytest.fixture
+def desk(_desk: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What the documentation works on, in one folder; trainings take a step, and the hub is not asked."""
+    from lineas.methods.lineas.config import TrainConfig
+    from lineas.methods.trained.lofit import LoFiTConfig
+
+    paper = {**TrainConfig.presets["paper"], "steps": 1}
+    monkeypatch.setattr(TrainConfig, "presets", {"fast": {"steps": 1}, "paper": paper})
+    short = {"steps": 1, "selection_steps": 1, "openings": 2, "samples": 2, "new_tokens": 2}
+    monkeypatch.setattr(LoFiTConfig, "presets", {"fast": short})
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    return _desk

@@ -9,8 +9,6 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from lineas.cli.prompt_sets import scene_concept
-from lineas.errors import PromptError
 from lineas.scenes.bundled import PIPELINE
 from lineas.steering.steering import Steering
 
@@ -85,20 +83,6 @@ def test_a_missing_extra_is_named_before_training(
     code, _, err = lineas("demo")
     assert code == 2
     assert 'pip install "lineas[evaluation]"' in err
-
-
-def test_concepts_by_name_or_in_words() -> None:
-    assert (
-        scene_concept("time:night")
-        == scene_concept("night")
-        == scene_concept("at night")
-        == ("time", "night")
-    )
-    assert scene_concept("a clock") == ("object", "clock")
-    assert scene_concept("pink") == ("colour", "pink")
-    assert scene_concept("pink elephant", "colour") == ("colour", "pink")
-    with pytest.raises(PromptError, match="none of its concepts"):
-        scene_concept("a unicorn")
 
 
 @bundled

@@ -12,8 +12,9 @@ import pytest
 import torch
 
 from lineas.cli import fitting
-from lineas.cli.prompt_sets import PromptSets, add_prompt_options, prompt_sets
+from lineas.cli.prompt_sets import add_prompt_options, prompt_sets
 from lineas.methods.lineas.trainer import Trainer
+from lineas.prompts.banks import PromptSets
 from lineas.steering.steering import Steering
 
 SITES = 33

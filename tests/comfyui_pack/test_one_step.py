@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from lineas.errors import ConfigError, MismatchError
+from lineas.errors import MismatchError
 
 pytestmark = pytest.mark.usefixtures("comfyui", "unchanged")
 
@@ -82,21 +82,3 @@ def test_a_sweep_gives_one_image_per_strength(scenes: Any, draw: Any, steering_f
     assert sheet.ndim == 4 and sheet.shape[1] > 2 * 192 and sheet.shape[2] > 3 * 192
     with pytest.raises(MismatchError, match="3 batches of images for 2 strengths"):
         sweep_grid(images, strengths[:2], "", "")
-
-
-@pytest.mark.parametrize(
-    ("text", "numbers"),
-    [("0, 0.5,1", [0, 0.5, 1]), ("1", [1]), ("0 1\n2", [0, 1, 2]), ("0:1:3", [0, 0.5, 1])],
-)
-def test_strengths_are_read(text: str, numbers: list[float]) -> None:
-    from comfyui_lineas.sweep import strengths_of
-
-    assert strengths_of(text) == numbers
-
-
-@pytest.mark.parametrize("text", ["", "a", "0:1", "0:1:1", "0:1:0", "1e9", "nan", ",".join("1" * 65)])
-def test_other_texts_are_refused(text: str) -> None:
-    from comfyui_lineas.sweep import strengths_of
-
-    with pytest.raises(ConfigError, match="expected 1 to 64 numbers"):
-        strengths_of(text)

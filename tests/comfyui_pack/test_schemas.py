@@ -107,3 +107,27 @@ def test_a_sweep_gives_lists_and_its_grid_takes_them(nodes: dict[str, Any]) -> N
 
 def test_steerings_of_both_folders_are_offered(nodes: dict[str, Any]) -> None:
     assert nodes["LineasLoadSteering"]["inputs"][0]["options"] == ["example.safetensors"]
+
+
+FIRST = json.loads((HERE / "inputs_0_1_0.json").read_text())
+WIDGETS = ("Int", "Float", "String", "Boolean", "Combo")
+
+
+def widgets(inputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """In the order in which a workflow saves their values: those that must be there, then the others."""
+    return sorted((i for i in inputs if i["kind"] in WIDGETS), key=lambda i: bool(i.get("optional")))
+
+
+@pytest.mark.parametrize("name", FIRST)
+def test_workflows_of_the_first_release_find_their_inputs(nodes: dict[str, Any], name: str) -> None:
+    now = {each["id"]: each for each in nodes[name]["inputs"]}
+    assert [i["id"] for i in widgets(nodes[name]["inputs"])][: len(widgets(FIRST[name]))] == [
+        i["id"] for i in widgets(FIRST[name])
+    ]
+    for then in FIRST[name]:
+        each = now[then["id"]]
+        same = ("kind", "default", "step", "round", "multiline", "optional", "control_after_generate")
+        assert {key: each.get(key) for key in same if key in then} == {k: then[k] for k in same if k in then}
+        assert set(then.get("options", [])) <= set(each.get("options", []))
+        assert each.get("min", 0) <= then.get("min", 0) and each.get("max", 0) >= then.get("max", 0)
+        assert bool(each.get("optional")) == bool(then.get("optional"))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import fields
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import Any, get_type_hints
 
 import pytest
 
 from lineas.errors import ConfigError
+from lineas.fitting.options import Options, choices_of, option
 from lineas.methods.lineas.config import PRESETS, TrainConfig
 from lineas.steering.provenance import Provenance
 
@@ -66,3 +67,21 @@ def test_every_option_explains_itself_and_can_be_recorded() -> None:
     settings = TrainConfig().settings()
     assert list(settings) == [entry.name for entry in fields(TrainConfig)]
     Provenance(settings=settings)
+
+
+KNOWN = ["plain"]
+
+
+@dataclass(frozen=True)
+class Registered(Options):
+    shape: str = option("plain", "Which shape.", choices=lambda: KNOWN)
+
+
+def test_choices_may_be_registered_later() -> None:
+    with pytest.raises(ConfigError, match="shape is 'odd', expected one of plain"):
+        Registered(shape="odd")
+    KNOWN.append("odd")
+    assert Registered(shape="odd").shape == "odd"
+    assert choices_of(fields(Registered)[0], str) == ("plain", "odd")
+    optimizer = next(entry for entry in fields(TrainConfig) if entry.name == "optimizer")
+    assert choices_of(optimizer, get_type_hints(TrainConfig)["optimizer"]) == ("adam", "sgd")

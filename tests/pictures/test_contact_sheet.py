@@ -4,7 +4,7 @@ import pytest
 from PIL import Image, ImageChops, ImageFont
 
 from lineas.errors import MismatchError
-from lineas.pictures.contact_sheet import contact_sheet
+from lineas.pictures.contact_sheet import contact_sheet, strength_sheet
 from lineas.pictures.lettering import Lettering, ascii_text
 
 RED, BLUE = Image.new("RGB", (32, 32), "red"), Image.new("RGB", (32, 16), "blue")
@@ -73,3 +73,14 @@ def test_wrapped_lines_fit_and_lose_no_word(font: ImageFont.FreeTypeFont | None)
 
 def test_signs_outside_the_font_are_spelled_out() -> None:
     assert ascii_text("λ = −1 × Café 猫") == "strength = -1 x Cafe ?"
+
+
+def test_a_sweep_has_a_column_per_strength() -> None:
+    red, blue = (Image.new("RGB", (8, 8), colour) for colour in ("red", "blue"))
+    sheet = strength_sheet([[red, blue], [blue]], (0, 0.5), ["a", "b"])
+    plain = contact_sheet([[red, blue], [blue]], ["a", "b"], ["λ = 0", "λ = 0.5"])
+    assert sheet.tobytes() == plain.tobytes()
+    other = strength_sheet([[red, blue], [blue]], (0, 0.5), ["a", "b"], head="strength ")
+    assert other.tobytes() != sheet.tobytes()
+    with pytest.raises(MismatchError, match="1 columns of images for 2 strengths"):
+        strength_sheet([[red]], (0, 1))

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(Path(__file__).resolve().parent), str(FOLDER.parent / "tests")]
+sys.path[:0] = [str(Path(__file__).resolve().parent), str(FOLDER.parent / "tests"), str(FOLDER.parent)]
 
 import bundled  # noqa: E402
 import checkpoints  # noqa: E402

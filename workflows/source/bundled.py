@@ -6,6 +6,8 @@ import notes
 from canvas import Group, Node, Output, Workflow
 from parts import bundled, preview, trained
 
+from comfyui_lineas.train.request import BUNDLED
+
 SHIPPED = "remove-night-scenes.safetensors"
 """The steering that comes with the pack."""
 STEPS = 60
@@ -15,7 +17,7 @@ def try_it_now(flow: Workflow) -> None:
     """Train, apply with one slider, and see what each strength does."""
     model, scene = bundled(flow, "a turtle on the beach at night", shared=True)
     concept = _concept(flow, "at night", "attribute")
-    train = _trained(flow, model, concept, "remove-night", sites="text encoder, end to end", map="gated")
+    train = _trained(flow, model, concept, "remove-night", **BUNDLED)
     steered = {"model": model["model"], "clip": model["clip"], "steering": train["steering"]}
     apply = flow.add("LineasApplySteering", **steered)
     read = scene.read_by(apply["clip"], "As it is steered")

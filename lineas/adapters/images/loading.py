@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from lineas.adapters.devices import best_device
 from lineas.adapters.images.recipe_table import ALIASES
 from lineas.adapters.images.recipes import RECIPES, Recipe, named_recipe
 from lineas.errors import HubError, require
@@ -25,12 +26,12 @@ def load_pipeline(
 
     name_or_path: a folder, a name on the hub, the name of a recipe ("dmd2") or "scenes", the bundled model.
     recipe: how it will be called; None finds out. dtype: None is half precision on a CUDA device and float32
-    elsewhere. device: None is the best there is.
+    elsewhere. device: None is the best there is of cuda, mps, xpu and cpu.
 
     Raises `HubError` when nothing is found or the hub cannot be reached, `ConfigError` for unknown recipes
     and `MissingExtraError` without diffusers.
     """
-    name, device = str(name_or_path), torch.device(device or _best_device())
+    name, device = str(name_or_path), torch.device(device or best_device())
     name = ALIASES.get(name, name)
     chosen = named_recipe(recipe) if isinstance(recipe, str) else recipe or RECIPES.get(name)
     if name == BUNDLED:
@@ -104,12 +105,6 @@ def _default_dtype(listed: Any, device: torch.device) -> torch.dtype:
         return torch.float32
     # Transformers of the FLUX and SD3 kind, and T5, overflow in float16.
     return torch.float16 if "unet" in listed else torch.bfloat16
-
-
-def _best_device() -> str:
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
 def _is_of_the_hub(error: Exception) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from lineas.adapters.devices import best_device
 from lineas.errors import HubError, require
 
 _MARKS = ("hf_quantizer", "quantization_method", "is_quantized")
@@ -20,7 +21,7 @@ def load_language_model(
 
     name_or_path: a folder, a name on the hub, or a .gguf file; the weights of a GGUF file are dequantised
     once, so that they can be steered, fused and saved like any others (see `plain_weights`).
-    dtype: None is that of the checkpoint, float32 for GGUF. device: None is CUDA if there is, else the CPU.
+    dtype: None is that of the checkpoint, float32 for GGUF. device: None is the best there is.
 
     Raises `HubError` when nothing is found, `MissingExtraError` without transformers or gguf.
     """
@@ -39,8 +40,7 @@ def load_language_model(
         ) from error
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    return plain_weights(model).to(device).eval(), tokenizer
+    return plain_weights(model).to(device or best_device()).eval(), tokenizer
 
 
 def plain_weights(model: Any) -> Any:

@@ -18,10 +18,10 @@ from lineas.cli.commands.train import build_problem, cost_change, labelled
 from lineas.cli.console import bar, say
 from lineas.cli.fitting import Outcome, fit, load_optimisers
 from lineas.cli.method_options import add_train_options, train_config
-from lineas.cli.prompt_sets import scene_concept
 from lineas.cli.runs import Run
 from lineas.errors import ConfigError, MissingExtraError, require
 from lineas.methods.registry import method_named
+from lineas.scenes.best_setting import BEST
 
 if TYPE_CHECKING:
     from lineas.evaluation.images.concept_report import ConceptReport
@@ -50,20 +50,19 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--sites",
         nargs="+",
         metavar="PATTERN",
-        default=["norms+text"],
-        help="Where to measure the cost, and to steer what --steer says (default: norms+text).",
+        default=[BEST["sites"]],
+        help=f"Where to measure the cost, and to steer what --steer says (default: {BEST['sites']}).",
     )
     add_train_options(parser)
-    # What removes most and changes least here, as benchmarks/images/erasure.py shows: the words that name the
-    # concept are steered, and what that does is measured in the whole network.
-    parser.set_defaults(config_map="gated", config_steer="text_encoder*")
+    parser.set_defaults(config_map=BEST["map"], config_steer=BEST["steer"])
 
 
 def run(args: argparse.Namespace) -> None:
     from lineas.scenes.concepts import concept_sets
+    from lineas.scenes.naming import named_concept
 
     _check(args)
-    concept, config = scene_concept(args.concept), train_config(args)
+    concept, config = named_concept(args.concept), train_config(args)
     folder = files.folder(args.output)
     require("matplotlib", "evaluation")  # before the training rather than after it
     say(f"loading the bundled model, to remove {concept[1]} ({concept[0]}) …")

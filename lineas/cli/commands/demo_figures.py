@@ -69,10 +69,9 @@ def _amounts(steering: Steering, support: dict[str, float]) -> dict[str, float]:
 
 def _grid(pipe: Any, steering: Steering, sets: Any) -> Image.Image:
     from lineas.adapters.images.drawing import Drawer
-    from lineas.pictures.contact_sheet import contact_sheet
+    from lineas.pictures.contact_sheet import strength_sheet
 
     prompts = [*sets.held_out_with[:GRID_WITH], *sets.held_out_without[:GRID_WITHOUT]]
     draw = Drawer(pipe, [steering], recipe="scenes", seed=GRID_SEED, batch=len(prompts))
     columns = [draw(prompts, strength) for strength in GRID_STRENGTHS]
-    heads = [f"λ = {strength:g}" for strength in GRID_STRENGTHS]
-    return contact_sheet([list(row) for row in zip(*columns, strict=True)], prompts, heads)
+    return strength_sheet(columns, GRID_STRENGTHS, prompts)

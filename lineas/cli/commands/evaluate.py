@@ -145,11 +145,12 @@ def _measure_images(args: argparse.Namespace, model: models.Model, steerings: li
 
 def _image_measures(args: argparse.Namespace, prompts: list[str]) -> dict[str, Any]:
     """The bundled model brings its own CLIP and detector; other models take theirs by name."""
+    from lineas.adapters.devices import best_device
     from lineas.evaluation.images.clip_score import ClipScore
     from lineas.evaluation.images.image_features import ImageFeatures
     from lineas.evaluation.images.image_measures import detected_measures, image_measures
 
-    device = args.device or "cpu"
+    device = args.device or best_device()
     clip = ClipScore.load(args.clip, device=device) if args.clip else None
     features = ImageFeatures.load(args.features, device=device) if args.features else None
     if args.model != models.BUNDLED:
@@ -161,7 +162,7 @@ def _image_measures(args: argparse.Namespace, prompts: list[str]) -> dict[str, A
     clip = clip or ClipScore.load(CLIP)
     measures = image_measures(prompts, clip, features or clip, args.concept)
     if args.concept:
-        from lineas.cli.prompt_sets import scene_concept
+        from lineas.scenes.naming import named_concept
 
-        measures |= detected_measures(Detector.load().found, scene_concept(args.concept))
+        measures |= detected_measures(Detector.load().found, named_concept(args.concept))
     return measures

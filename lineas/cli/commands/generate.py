@@ -102,11 +102,10 @@ def _images(
         )
         columns = [draw(prompts, level, numbers) for level in levels]
     if args.sweep:
-        from lineas.pictures.contact_sheet import contact_sheet
+        from lineas.pictures.contact_sheet import strength_sheet
 
         labels = [f"{prompt} (seed {seed})" if len(args.seeds) > 1 else prompt for prompt, seed in each]
-        heads = [f"λ = {level:g}" for level in levels]
-        sheet = contact_sheet([list(row) for row in zip(*columns, strict=True)], labels, heads)
+        sheet = strength_sheet(columns, levels, labels)
         say(f"picture: {files.write_image(sheet, to / SHEET)}")
         return
     for i, (image, (prompt, seed)) in enumerate(zip(columns[0], each, strict=True)):

@@ -6,7 +6,6 @@ The first Ctrl-C stops and keeps what was learned, with a checkpoint to go on fr
 from __future__ import annotations
 
 import argparse
-import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -144,7 +143,7 @@ def asked_for(args: argparse.Namespace, seed: int, config: dict[str, Any]) -> Ru
         warn_of_unknown_words([*sets.source, *sets.target, *sets.preserve])
     return Run(
         model=args.model,
-        output=args.output or _file_name(sets.label),
+        output=args.output or f"{sets.file_name}.safetensors",
         source=sets.source,
         target=sets.target,
         preserve=sets.preserve,
@@ -156,11 +155,6 @@ def asked_for(args: argparse.Namespace, seed: int, config: dict[str, Any]) -> Ru
         dtype=args.dtype,
         device=args.device,
     )
-
-
-def _file_name(label: str) -> str:
-    words = re.sub(r"\W+", "-", label).strip("-")
-    return f"{words or 'steering'}.safetensors"
 
 
 def _resumed(args: argparse.Namespace) -> tuple[Run, dict[str, Any]]:
