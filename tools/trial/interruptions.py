@@ -32,8 +32,8 @@ APPLY = str(Path(fusing.__file__).parent)
 def interrupted_after(seconds: float) -> Iterator[list[int]]:
     """Ctrl-C by the system's own clock, where the program is in lineas/apply by then; else nothing happens.
 
-    Gives a list that is not empty once it came. A timer and not a trace: a trace raises in places where Python
-    never looks for signals, as between a lock and its `with`.
+    Gives a list that is not empty once it came. A timer and not a trace: a trace raises in places where
+    Python never looks for signals, as between a lock and its `with`.
     """
     came: list[int] = []
 
