@@ -149,7 +149,10 @@ def _keep(run: Run, name: str, checkpoint: Path) -> None:
         return
     path = new_path(FOLDER, f"{name}-cancelled")
     run.trainer.result().save(path)
-    save_checkpoint(run.trainer.state(), checkpoint)
+    try:
+        save_checkpoint(run.trainer.state(), checkpoint)
+    except SteeringFileError as error:
+        logging.warning("LinEAS: there is no checkpoint to go on from. %s", error)
     logging.info("LinEAS: cancelled after %d steps. What was learned is in %s.", done, path)
 
 

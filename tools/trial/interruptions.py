@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import sys
+import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,67 +28,77 @@ from tools.trial.counts import Counts
 APPLY = str(Path(fusing.__file__).parent)
 
 
-class Lines:
-    """Counts the lines that run in lineas/apply, and raises KeyboardInterrupt at one of them."""
-
-    def __init__(self, place: int = -1) -> None:
-        self.place, self.count = place, 0
-
-    def __call__(self, frame: FrameType, event: str, argument: Any) -> Callable[..., Any] | None:
-        if not frame.f_code.co_filename.startswith(APPLY):
-            return None
-        if event == "line":
-            self.count += 1
-            if self.count == self.place:
-                raise KeyboardInterrupt
-        return self
-
-
 @contextmanager
-def interrupted_at(place: int = -1) -> Iterator[Lines]:
-    lines, usual = Lines(place), sys.gettrace()
-    sys.settrace(lines)
+def interrupted_after(seconds: float) -> Iterator[list[int]]:
+    """Ctrl-C by the system's own clock, where the program is in lineas/apply by then; else nothing happens.
+
+    Gives a list that is not empty once it came. A timer and not a trace: a trace raises in places where
+    Python never looks for signals, as between a lock and its `with`.
+    """
+    came: list[int] = []
+
+    def on_alarm(number: int, frame: FrameType | None) -> None:
+        line = frame.f_lineno if frame else 0
+        while frame is not None and not frame.f_code.co_filename.startswith(APPLY):
+            if frame.f_code.co_name == "__del__":
+                return
+            frame = frame.f_back
+        if frame is not None:
+            came.append(line)
+            raise KeyboardInterrupt
+
+    usual = signal.signal(signal.SIGALRM, on_alarm)
     try:
-        yield lines
+        signal.setitimer(signal.ITIMER_REAL, max(seconds, 1e-6))
+        yield came
     finally:
-        sys.settrace(usual)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, usual)
 
 
 def fuse_interrupts(counts: Counts, number: int, seed: int) -> None:
     """After an interrupt of fuse the weights are the untouched ones; of unfuse, once it is repeated."""
     random, model = Random(seed), tiny.model()
-    steering = Steering(
-        {Site(name): AffineMap(torch.rand(tiny.WIDTH), torch.rand(tiny.WIDTH)) for name in "13"}
-    )
+    maps = {Site(name): AffineMap(torch.rand(tiny.WIDTH), torch.rand(tiny.WIDTH)) for name in "13"}
+    steering = Steering(maps)
     untouched = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    with interrupted_at() as during_fuse:
-        handle = fuse(model, steering)
-    with interrupted_at() as during_remove:
-        handle.remove()
-    for i in range(number):
-        fusing_now = i % 2 == 0
-        place = random.randint(1, (during_fuse if fusing_now else during_remove).count)
+    took = [_seconds(lambda: fuse(model, steering).remove()) for _ in range(9)]
+    longest = sorted(took)[4]
+    for i in range(20 * number):
+        if counts.tries >= number:
+            break
+        fusing_now, came, handle = i % 2 == 0, list[int](), None
+        after = random.uniform(0, longest)
         try:
             if fusing_now:
-                with interrupted_at(place):
-                    fuse(model, steering).remove()
+                with interrupted_after(after) as came:
+                    handle = fuse(model, steering)
             else:
                 handle = fuse(model, steering)
-                with interrupted_at(place):
+                with interrupted_after(after) as came:
                     handle.remove()
         except KeyboardInterrupt:
             pass
-        if not fusing_now:
+        if handle is not None:
             handle.remove()
-        what = f"seed {seed}, interrupt {i} of {'fuse' if fusing_now else 'unfuse'} at line {place}"
+        if not came:
+            continue
+        what = f"seed {seed}, {'fuse' if fusing_now else 'unfuse'} interrupted at line {came[0]}"
         same = model.state_dict().keys() == untouched.keys()
         same = same and all(torch.equal(untouched[n], t) for n, t in model.state_dict().items())
         hooked = any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
         if same and not hooked:
             counts.add("untouched")
         else:
-            counts.add(f"state left by {'fuse' if fusing_now else 'unfuse'}", what)
+            left = "weights" if not same else "hooks"
+            counts.add(f"{left} left by {'fuse' if fusing_now else 'unfuse'}", what)
             model = tiny.model()
+
+
+def _seconds(action: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    action()
+    return time.perf_counter() - began
 
 
 class ShortAt(TorchDispatchMode):
