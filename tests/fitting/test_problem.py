@@ -137,6 +137,14 @@ def test_prompts_of_like_lengths_run_together() -> None:
     assert MicroBatches(ToyProblem((6, 7, 0))).alike("preserve") == []
 
 
+def test_prompts_of_unlike_kinds_never_share_a_batch() -> None:
+    problem = ToyProblem((6, 6, 7))
+    problem.batch_kinds = lambda group: [0, 0, 0, 1, 1, 2, 2][: problem.sizes[group]]  # type: ignore[method-assign]
+    assert MicroBatches(problem).of("source") == [[0, 1, 2], [3, 4], [5]]
+    assert MicroBatches(problem, 2).of("source") == [[0, 1], [2], [3, 4], [5]]
+    assert sorted(map(sorted, MicroBatches(problem).alike("preserve"))) == [[0, 1, 2], [3, 4], [5, 6]]
+
+
 def test_micro_batches_cover_each_group_once() -> None:
     batches = MicroBatches(ToyProblem((6, 7, 0)), 4)
     assert batches.of("source") == [[0, 1, 2, 3], [4, 5]]
