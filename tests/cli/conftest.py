@@ -24,16 +24,16 @@ def lineas(capsys: pytest.CaptureFixture[str]) -> Lineas:
     return run
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(autouse=True)
 def quiet() -> None:
-    """No bars of loading on stderr, where the tests read what the commands say."""
-    diffusers, transformers = (pytest.importorskip(name) for name in ("diffusers", "transformers"))
-    for library in (diffusers, transformers):
-        library.utils.logging.disable_progress_bar()
+    """No bars of loading on stderr, where the tests read what the commands say; the bundled model's loading
+    leaves them on."""
+    for name in ("diffusers", "transformers"):
+        pytest.importorskip(name).utils.logging.disable_progress_bar()
 
 
 @pytest.fixture(scope="session")
-def models(tmp_path_factory: pytest.TempPathFactory, quiet: None) -> Path:
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of real, tiny models: `toy` and the wider `other-toy` draw, `llama` writes."""
     from toys.saved import one_step_pipeline, save_language_model
 
@@ -81,7 +81,7 @@ def steering_file(toy: Path, trained: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def _desk(tmp_path_factory: pytest.TempPathFactory, quiet: None) -> Path:
+def _desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from cli.documented import set_up
 
     folder = tmp_path_factory.mktemp("desk")
