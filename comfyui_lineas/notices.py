@@ -30,6 +30,15 @@ class Board:
         """Show a text on the node, below those before it."""
         if text not in self.lines:
             self.lines.append(text)
+        self._send()
+
+    def take_back(self, text: str) -> None:
+        """Show a text no longer that was true of an earlier run."""
+        if text in self.lines:
+            self.lines.remove(text)
+            self._send()
+
+    def _send(self) -> None:
         instance = getattr(getattr(sys.modules.get("server"), "PromptServer", None), "instance", None)
         if self.node is not None and instance is not None:
             instance.send_progress_text("\n".join(self.lines), self.node)

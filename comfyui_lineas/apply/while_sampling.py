@@ -48,7 +48,7 @@ class SteeringWrapper:
         self.hooks = [(path, _Hook(site, own(map), strength)) for (path, site), map in maps.items()]
         self.window, self.branch, self.board = window, branch, board or Board()
         self.mask = None if mask is None else mask.detach().float().reshape(-1, 1, *mask.shape[-2:])
-        self._was_on = False
+        self._was_on, self._told = False, ""
 
     @property
     def paths(self) -> set[str]:
@@ -87,8 +87,10 @@ class SteeringWrapper:
         for _, hook in self.hooks:
             hook.fired.clear()
         result = executor(*args, **kwargs)
-        if told := self._missed():
-            self.board.tell(told)
+        self.board.take_back(self._told)
+        self._told = self._missed()
+        if self._told:
+            self.board.tell(self._told)
         return result
 
     def _missed(self) -> str:

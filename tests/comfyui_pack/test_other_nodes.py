@@ -147,6 +147,15 @@ def test_merging_and_saving_tell_of_a_steering_that_stays_behind(
         torch.testing.assert_close(sampled(merged), sampled(steered), rtol=1e-4, atol=1e-4)
 
 
+def test_a_warning_goes_when_it_no_longer_holds(sd3: Any, told: Any, running: Any) -> None:
+    with running("7"):
+        steered = applied(sd3, steering_at(sd3, PATTERN), start_percent=0.5)
+    sampled(steered, 1)
+    assert "did not act" in told[-1][0]
+    sampled(steered, 4)
+    assert told[-1] == ("", "7")
+
+
 def test_drawing_with_hooks_is_no_saving(sd3: Any, told: Any, running: Any) -> None:
     with running("sampler"):
         sampled(applied(sd3, steering_at(sd3, PATTERN), method="hooks"))
