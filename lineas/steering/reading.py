@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,8 @@ MAX_TENSORS = 2**16
 MAX_TENSOR_NAME = 300
 MAX_TEXT = 4 * 2**20
 """Bytes of one JSON text in the metadata, of which Python makes up to twenty times as much."""
+MAX_METADATA = 2**10
+_ENTRY = re.compile(rb'"\s*:\s*"')
 MAX_PARTS = 2**18
 """Lists and tables in one such text."""
 MAX_DIGITS = 300
@@ -42,6 +45,7 @@ def open_tensors(path: str | Path) -> Iterator[Any]:
             f"it has {size} bytes with a header of {header}, more than the {MAX_BYTES} and {MAX_HEADER} that "
             "there may be"
         )
+    _check_entries(path, header)
     with safetensors.safe_open(path, framework="pt") as file:
         names = list(file.keys())
         if len(names) > MAX_TENSORS or any(len(name) > MAX_TENSOR_NAME for name in names):
@@ -50,6 +54,16 @@ def open_tensors(path: str | Path) -> Iterator[Any]:
                 f"{MAX_TENSOR_NAME} signs that there may be"
             )
         yield file
+
+
+def _check_entries(path: str | Path, header: int) -> None:
+    """Bound the entries before the header is parsed: each has a text, a tensor its dtype."""
+    with open(path, "rb") as file:
+        entries = sum(1 for _ in _ENTRY.finditer(file.read(8 + header)))
+    if entries > MAX_TENSORS + MAX_METADATA:
+        raise SteeringFileError(
+            f"its header has {entries} entries, more than the {MAX_TENSORS + MAX_METADATA} that there may be"
+        )
 
 
 def check_regular(path: str | Path) -> None:

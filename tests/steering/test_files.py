@@ -373,3 +373,9 @@ def test_pipes_and_devices_are_refused_without_waiting(path: Path) -> None:
     for place in (path, "/dev/zero"):
         with pytest.raises(SteeringFileError, match="a pipe or a device"):
             load_steering(place)
+
+
+def test_a_header_of_very_many_entries_is_refused_before_it_is_parsed(path: Path) -> None:
+    entries = {str(i): "" for i in range(2**16 + 2**10)}
+    with pytest.raises(SteeringFileError, match="entries, more than"):
+        load_steering(write(path, **entries))

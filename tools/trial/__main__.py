@@ -63,7 +63,7 @@ def run(scale: float, seed: int, only: str = "", seconds: float = 900.0) -> list
 
 
 def table(done: list[Counts], scale: float, seed: int) -> str:
-    names = ("part", "tries", "how they ended", "faults", "longest", "memory above the start", "time")
+    names = ("part", "tries", "how they ended", "faults", "longest (CPU)", "memory above the start", "time")
     head = [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
     machine = f"Python {platform.python_version()}, torch {torch.__version__}, one thread"
     lines = [f"Scale {scale:g}, seed {seed}; {machine}.", "", *head, *(each.line() for each in done)]
