@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from lineas.errors import ConfigError
 from lineas.fitting.options import Options, option
 from lineas.maps.base import trainable
 from lineas.maths.pooling import parse_pooling
@@ -47,6 +46,7 @@ class TrainConfig(Options):
         "affine",
         "affine: scale and shift everywhere; gated: only where the concept is (cannot be fused); shift: a "
         "shift alone, which servers that add a vector can take.",
+        choices=trainable,
     )
     steer: str = option(
         "*",
@@ -84,8 +84,6 @@ class TrainConfig(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.map not in trainable():
-            raise ConfigError(f"map is {self.map!r}, expected one of {', '.join(trainable())}.")
         parse_pooling(self.rows)
         if self.preserve_rows != "auto":
             parse_pooling(self.preserve_rows)
