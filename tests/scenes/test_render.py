@@ -10,7 +10,7 @@ from scipy import stats
 from lineas.scenes.grammar import OBJECTS, PLACES, STYLES, TIMES, WEATHERS, Scene
 from lineas.scenes.nuisance import COUNT, basis, nuisance
 from lineas.scenes.render import positions, render
-from lineas.scenes.training.data import noise_for
+from tools.scenes_model.data import noise_for
 
 MIDDLE = np.full(COUNT, 0.5)
 SCENES = [

@@ -13,9 +13,9 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 
-from lineas.scenes.training.data import HELD_OUT_SEED, pixels, read_shard
-from lineas.scenes.training.optimiser import Optimisers, ramp
-from lineas.scenes.training.text import LENGTH, build_tokenizer
+from tools.scenes_model.data import HELD_OUT_SEED, pixels, read_shard
+from tools.scenes_model.optimiser import Optimisers, ramp
+from tools.scenes_model.text import LENGTH, build_tokenizer
 
 BATCH = 128
 MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)

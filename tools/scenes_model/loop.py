@@ -8,8 +8,8 @@ from collections.abc import Callable
 import numpy as np
 from torch import nn
 
-from lineas.scenes.training.optimiser import Optimisers, ramp
-from lineas.scenes.training.parallel import Helper, Losses
+from tools.scenes_model.optimiser import Optimisers, ramp
+from tools.scenes_model.parallel import Helper, Losses
 
 
 def train_for(

@@ -12,12 +12,12 @@ import torch
 from diffusers import AutoencoderTiny
 from torch import Tensor
 
-from lineas.scenes.training.autoencoder import build
-from lineas.scenes.training.data import HELD_OUT_SEED, noise_for, pixels, read_shard
-from lineas.scenes.training.denoiser import Denoiser
-from lineas.scenes.training.loop import train_for
-from lineas.scenes.training.optimiser import Optimisers
-from lineas.scenes.training.text import build_tokenizer
+from tools.scenes_model.autoencoder import build
+from tools.scenes_model.data import HELD_OUT_SEED, noise_for, pixels, read_shard
+from tools.scenes_model.denoiser import Denoiser
+from tools.scenes_model.loop import train_for
+from tools.scenes_model.optimiser import Optimisers
+from tools.scenes_model.text import build_tokenizer
 
 BATCH = 20
 HEIGHT, WIDTH = 12, 10

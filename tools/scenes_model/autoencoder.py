@@ -12,9 +12,9 @@ import torch
 from diffusers import AutoencoderTiny
 from torch import Tensor
 
-from lineas.scenes.training.data import HELD_OUT_SEED, pixels, read_shard
-from lineas.scenes.training.loop import train_for
-from lineas.scenes.training.optimiser import Optimisers
+from tools.scenes_model.data import HELD_OUT_SEED, pixels, read_shard
+from tools.scenes_model.loop import train_for
+from tools.scenes_model.optimiser import Optimisers
 
 BATCH, CROP = 24, 64
 LATENT_NOISE = 0.1

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from lineas.scenes.detector import MANY, ONE, SIZES, Detector
 from lineas.scenes.grammar import COLOURLESS_STYLES, Scene
-from lineas.scenes.training.data import HELD_OUT_SEED, pixels, read_shard
-from lineas.scenes.training.optimiser import Optimisers, ramp
+from tools.scenes_model.data import HELD_OUT_SEED, pixels, read_shard
+from tools.scenes_model.optimiser import Optimisers, ramp
 
 BATCH = 64
 

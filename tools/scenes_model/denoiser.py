@@ -23,10 +23,10 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from lineas.scenes.grammar import COLOURS, STYLES, words
 from lineas.scenes.render import FLOOR, positions
-from lineas.scenes.training.data import HELD_OUT_SEED, noise_for, pixels, read_shard
-from lineas.scenes.training.optimiser import Optimisers, ramp
-from lineas.scenes.training.parallel import Helper
-from lineas.scenes.training.text import LENGTH, build_tokenizer
+from tools.scenes_model.data import HELD_OUT_SEED, noise_for, pixels, read_shard
+from tools.scenes_model.optimiser import Optimisers, ramp
+from tools.scenes_model.parallel import Helper
+from tools.scenes_model.text import LENGTH, build_tokenizer
 
 TIMESTEP = 999
 SIGMA = 14.614641

@@ -11,8 +11,8 @@ import torch
 from diffusers import AutoencoderTiny, EulerDiscreteScheduler, StableDiffusionPipeline
 
 from lineas.scenes.bundled import CLIP, PIPELINE, WEIGHTS
-from lineas.scenes.training.denoiser import Denoiser
-from lineas.scenes.training.text import build_tokenizer
+from tools.scenes_model.denoiser import Denoiser
+from tools.scenes_model.text import build_tokenizer
 
 
 def scheduler() -> EulerDiscreteScheduler:
