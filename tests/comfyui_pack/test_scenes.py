@@ -47,6 +47,22 @@ def test_images_are_encoded_as_in_diffusers(scenes: Any, pipe: Any) -> None:
         assert torch.allclose(scenes.vae.encode(image), reference, atol=1e-4)
 
 
+def test_an_autoencoder_narrow_at_full_resolution_is_that_of_diffusers(comfyui: Any) -> None:
+    from comfyui_lineas.scenes_vae import build_vae
+    from tools.scenes_model.tapered import Tapered, stock
+
+    torch.manual_seed(0)
+    full = stock(Tapered())
+    vae = build_vae(full.config, full.state_dict())
+    image = torch.rand(1, 128, 128, 3)
+    with torch.no_grad():
+        latent = full.encode(image.movedim(-1, 1) * 2 - 1).latents
+        decoded = (full.decode(latent).sample / 2 + 0.5).clamp(0, 1).movedim(1, -1)
+    with torch.inference_mode():
+        assert torch.allclose(vae.encode(image), latent, atol=1e-4)
+        assert torch.allclose(vae.decode(latent), decoded, atol=1e-4)
+
+
 def test_it_is_loaded_without_diffusers(comfyui_path: Any) -> None:
     import subprocess
     import sys
