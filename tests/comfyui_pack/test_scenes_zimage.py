@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,3 +28,23 @@ def test_the_velocity_is_that_of_diffusers(comfyui: Any, dim: int) -> None:
             time = torch.tensor([1 - sigma])
             wanted = transformer([latents.movedim(0, 1)], time, [words[0]], return_dict=False)[0][0]
         assert torch.allclose(ours[0], -wanted[:, 0], atol=1e-4)
+
+
+@pytest.mark.parametrize("prompt", ["a red clock at night", "", "pixel art of a cat (and) a Zebra"])
+def test_prompts_are_encoded_as_in_diffusers(comfyui: Any, tmp_path: Path, prompt: str) -> None:
+    from comfyui_lineas.scenes_qwen import build_text_encoder
+    from tools.scenes_transformer.model import build
+    from tools.scenes_transformer.tokenizer import build_tokenizer, token_ids
+
+    torch.manual_seed(0)
+    tokenizer = build_tokenizer()
+    tokenizer.save_pretrained(tmp_path)
+    model = build(len(tokenizer), dim=48, layers=1, heads=2).eval()
+    text = model.text_encoder
+    clip = build_text_encoder(text.config.to_dict(), text.state_dict(), tmp_path / "tokenizer.json")
+    with torch.inference_mode():
+        ours = clip.encode_from_tokens(clip.tokenize(prompt))
+    with torch.no_grad():
+        wanted = model.words(*map(torch.tensor, token_ids(tokenizer, [prompt])))[0]
+    assert ours.shape == (1, *wanted.shape)
+    assert torch.allclose(ours[0], wanted, atol=1e-4)

@@ -31,6 +31,13 @@ def test_a_grown_autoencoder_starts_as_the_narrow_one() -> None:
         assert torch.allclose(wide.decode(latent), narrow.decode(latent), atol=1e-5)
 
 
+def test_an_autoencoder_grows_out_of_its_own_stock_form() -> None:
+    shape = ((8, 8, 16, 16), (0, 1, 1, 1), (1, 1, 1, 0))
+    model = Tapered(*shape)
+    again = grown(stock(model), Tapered(*shape))
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True))
+
+
 def test_growing_refuses_fewer_blocks() -> None:
     widths, blocks = (8,) * 4, (0, 1, 1, 1)
     narrow = stock(Tapered(widths, blocks, (3, 3, 1, 0)))

@@ -91,7 +91,7 @@ def grown(old: AutoencoderTiny, model: Tapered) -> Tapered:
     """``model`` computing what the narrower ``old`` does, with fresh channels and idle blocks beside.
 
     Raises:
-        ValueError: ``model`` has fewer blocks somewhere, which cannot compute the same.
+        ValueError: ``model`` is narrower or has fewer blocks somewhere, which cannot compute the same.
     """
     for part, counts, mine in (
         ("encoder", old.config.num_encoder_blocks, model.shape[1]),
@@ -122,8 +122,10 @@ def grown(old: AutoencoderTiny, model: Tapered) -> Tapered:
 
 
 def _fill(source: nn.Conv2d, target: nn.Conv2d) -> None:
-    outputs, inputs = source.weight.shape[:2]
+    outputs, inputs = (min(pair) for pair in zip(source.weight.shape, target.weight.shape[:2], strict=False))
+    if source.weight[outputs:].any() or source.weight[:, inputs:].any():
+        raise ValueError(f"A layer {tuple(source.weight.shape)} is wider than {tuple(target.weight.shape)}.")
     target.weight[:outputs].zero_()
-    target.weight[:outputs, :inputs] = source.weight
+    target.weight[:outputs, :inputs] = source.weight[:outputs, :inputs]
     if target.bias is not None:
-        target.bias[:outputs] = source.bias
+        target.bias[:outputs] = source.bias[:outputs]
