@@ -3,7 +3,7 @@
 That class has 64 channels and a fixed number of residual blocks at every resolution, ours has fewer of both.
 The difference is filled up exactly:
 
-- Channels that ours does not have are zeros.
+- Channels that ours does not have are zeros, as ours has at full resolution itself.
 - A block that ours does not have is relu(x) with a last convolution of zeros. After another block that is
   the identity. Where there is none, the convolution before gives [W, −W] x, the block turns that into
   positive and negative part, and the convolution behind joins them by [V, −V].
@@ -68,7 +68,7 @@ def _padded(
     part: str, layers: Sequence[Layer], weights: Mapping[str, Tensor], start: int
 ) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {}
-    joining = False
+    joining = 0
     for index, layer in enumerate(layers, start):
         place, own = f"taesd_{part}.{index}", f"{part}.layers.{layer.number}"
         last = index - start == len(layers) - 1
@@ -77,17 +77,25 @@ def _padded(
         if layer.kind != "conv":
             continue
         weight, bias = weights[f"{own}.weight"].float(), weights.get(f"{own}.bias")
-        tensors[f"{place}.weight"] = _conv(weight, joining, layer.split, index == start, last)
+        if joining:
+            weight = torch.cat([weight[:, :joining], -weight[:, :joining]], dim=1)
+        joining = _used(weight, bias) if layer.split else 0
+        if joining:
+            weight, bias = weight[:joining], bias if bias is None else bias[:joining]
+        tensors[f"{place}.weight"] = _conv(weight, layer.split, index == start, last)
         if bias is not None:
             tensors[f"{place}.bias"] = bias.float() if last else _vector(bias.float(), layer.split)
-        joining = layer.split
     return tensors
 
 
-def _conv(weight: Tensor, joining: bool, split: bool, first: bool, last: bool) -> Tensor:
+def _used(weight: Tensor, bias: Tensor | None) -> int:
+    """How many output channels there are up to the last one that is not zero throughout."""
+    live = weight.flatten(1).any(1) if bias is None else weight.flatten(1).any(1) | (bias != 0)
+    return int(live.nonzero().max()) + 1
+
+
+def _conv(weight: Tensor, split: bool, first: bool, last: bool) -> Tensor:
     """[o, i, 3, 3] -> the same between 64 channels, those of the image and of the latent as they are."""
-    if joining:
-        weight = torch.cat([weight, -weight], dim=1)
     if split:
         weight = torch.cat([weight, -weight], dim=0)
     assert max(weight.shape[:2]) <= WIDTH

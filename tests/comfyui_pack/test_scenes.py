@@ -61,6 +61,22 @@ def test_it_is_never_paged_through_the_gpus_memory(comfyui: Any, monkeypatch: py
     assert not model.is_dynamic() and not clip.patcher.is_dynamic()
 
 
+def test_an_autoencoder_narrow_at_full_resolution_is_that_of_diffusers(comfyui: Any) -> None:
+    from comfyui_lineas.scenes.vae import build_vae
+    from tools.scenes_model.tapered import Tapered, stock
+
+    torch.manual_seed(0)
+    full = stock(Tapered())
+    vae = build_vae(full.config, full.state_dict())
+    image = torch.rand(1, 128, 128, 3)
+    with torch.no_grad():
+        latent = full.encode(image.movedim(-1, 1) * 2 - 1).latents
+        decoded = (full.decode(latent).sample / 2 + 0.5).clamp(0, 1).movedim(1, -1)
+    with torch.inference_mode():
+        assert torch.allclose(vae.encode(image), latent, atol=1e-4)
+        assert torch.allclose(vae.decode(latent), decoded, atol=1e-4)
+
+
 def test_it_is_loaded_without_diffusers(comfyui_path: Any) -> None:
     import subprocess
     import sys

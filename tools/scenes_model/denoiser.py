@@ -25,7 +25,7 @@ from lineas.scenes.grammar import COLOURS, STYLES, words
 from lineas.scenes.render import FLOOR, positions
 from tools.scenes_model.data import HELD_OUT_SEED, noise_for, pixels, read_shard
 from tools.scenes_model.optimiser import Optimisers, ramp
-from tools.scenes_model.parallel import Helper
+from tools.scenes_model.parallel import Helper, NoHelper
 from tools.scenes_model.text import LENGTH, build_tokenizer
 
 TIMESTEP = 999
@@ -206,7 +206,8 @@ def train(arguments: argparse.Namespace) -> None:
         optimisers.load_state_dict(state["optimisers"])
         step, spent = state["step"], state["spent"]
     stream = partial(losses, data=data, batch=arguments.batch)
-    mine, extra = stream(model, step), Helper(make(), stream, seed=step + 1)
+    mine = stream(model, step)
+    extra = Helper(make(), stream, seed=step + 1) if arguments.helper else NoHelper()
     start, helped, values = time.time() - spent, 0, []
     while (progress := (time.time() - start) / (60 * arguments.minutes)) < 1:
         value = next(mine)
@@ -250,6 +251,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=24)
     parser.add_argument("--muon-lr", type=float, default=0.012)
     parser.add_argument("--adam-lr", type=float, default=2e-3)
+    parser.add_argument("--helper", action="store_true", help="a second process that uses another core")
     parser.add_argument("--encode-only", action="store_true", help="only fill the cache of latents")
     arguments = parser.parse_args()
     torch.set_num_threads(1)

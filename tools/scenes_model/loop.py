@@ -9,13 +9,13 @@ import numpy as np
 from torch import nn
 
 from tools.scenes_model.optimiser import Optimisers, ramp
-from tools.scenes_model.parallel import Helper, Losses
+from tools.scenes_model.parallel import Helper, Losses, NoHelper
 
 
 def train_for(
     minutes: float,
     model: nn.Module,
-    spare: nn.Module,
+    spare: nn.Module | None,
     losses: Losses,
     optimisers: Optimisers,
     save: Callable[[], None],
@@ -23,9 +23,9 @@ def train_for(
 ) -> None:
     """Train for so long, print the loss every so many steps, and save five times as seldom and at the end.
 
-    spare: another model of the same build, for the process that helps.
+    spare: another model of the same build, for the process that helps; None for none.
     """
-    mine, extra = losses(model, 0), Helper(spare, losses)
+    mine, extra = losses(model, 0), Helper(spare, losses) if spare else NoHelper()
     start, step, helped, values = time.time(), 0, 0, []
     while (progress := (time.time() - start) / (60 * minutes)) < 1:
         value = next(mine)

@@ -56,19 +56,24 @@ def tidy(folder: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("trained", type=Path, help="output folder of denoiser.py")
+    parser.add_argument(
+        "trained", type=Path, help="output folder of denoiser.py, or of together.py /denoiser"
+    )
     parser.add_argument("autoencoder", type=Path)
-    parser.add_argument("detector", type=Path)
-    parser.add_argument("clip", type=Path)
+    parser.add_argument("--detector", type=Path, help="a new one's folder; else the one that is there stays")
+    parser.add_argument("--clip", type=Path, help="a new one's folder; else the one that is there stays")
     arguments = parser.parse_args()
-    shutil.rmtree(WEIGHTS, ignore_errors=True)
-    (WEIGHTS / "figures").mkdir(parents=True)
+    shutil.rmtree(PIPELINE, ignore_errors=True)
+    (WEIGHTS / "figures").mkdir(parents=True, exist_ok=True)
     assemble(arguments.trained, arguments.autoencoder).save_pretrained(PIPELINE)
     tidy(PIPELINE)
-    shutil.copy(arguments.detector / "detector.safetensors", WEIGHTS)
-    shutil.copy(arguments.detector / "detector.json", WEIGHTS / "figures")
-    shutil.copytree(arguments.clip, CLIP, ignore=shutil.ignore_patterns("accuracy.json"))
-    (WEIGHTS / "figures" / "clip.json").write_text((arguments.clip / "accuracy.json").read_text())
+    if arguments.detector:
+        shutil.copy(arguments.detector / "detector.safetensors", WEIGHTS)
+        shutil.copy(arguments.detector / "detector.json", WEIGHTS / "figures")
+    if arguments.clip:
+        shutil.rmtree(CLIP, ignore_errors=True)
+        shutil.copytree(arguments.clip, CLIP, ignore=shutil.ignore_patterns("accuracy.json"))
+        (WEIGHTS / "figures" / "clip.json").write_text((arguments.clip / "accuracy.json").read_text())
     total = sum(path.stat().st_size for path in WEIGHTS.rglob("*") if path.is_file())
     print(json.dumps({"bytes": total, "MB": round(total / 1e6, 2)}))
 

@@ -1,4 +1,4 @@
-"""A second process that adds gradients when its core has time to spare; they may be a step old."""
+"""A second process that adds gradients when a core has time to spare; they may be a step old."""
 
 from __future__ import annotations
 
@@ -53,6 +53,19 @@ class Helper:
 
     def stop(self) -> None:
         self.process.terminate()
+
+
+class NoHelper:
+    """What takes the helper's place when there is none."""
+
+    def share(self, model: nn.Module) -> bool:
+        return False
+
+    def publish(self, model: nn.Module) -> None:
+        pass
+
+    def stop(self) -> None:
+        pass
 
 
 def _work(

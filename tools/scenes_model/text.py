@@ -15,8 +15,12 @@ START, END = "<|startoftext|>", "<|endoftext|>"
 
 
 def merges(words: list[str]) -> list[tuple[str, str]]:
-    """Byte-pair merges that make each word one token: ever the commonest pair, ties by the alphabet."""
-    split = [[*word[:-1], word[-1] + "</w>"] for word in words]
+    """Byte-pair merges that make each word one token, its last letter marked."""
+    return pair_merges([[*word[:-1], word[-1] + "</w>"] for word in words])
+
+
+def pair_merges(split: list[list[str]]) -> list[tuple[str, str]]:
+    """Merges that join each list of parts into one token: ever the commonest pair, ties by the alphabet."""
     chosen: list[tuple[str, str]] = []
     while any(len(parts) > 1 for parts in split):
         counts: dict[tuple[str, str], int] = {}

@@ -1,0 +1,119 @@
+"""Train transformer and text encoder by flow matching from noise to the latent that it decides; resumes."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from tools.scenes_model.data import HELD_OUT_SEED
+from tools.scenes_model.optimiser import Optimisers, ramp
+from tools.scenes_transformer.latents import noise, read
+from tools.scenes_transformer.model import Flow, build
+from tools.scenes_transformer.tokenizer import build_tokenizer
+
+PURE = 0.4
+"""Share of examples at noise level 1: all that one step ever sees, and the first step of any other number."""
+OUTER = ("x_embedder", "final_layer", "cap_embedder", "t_embedder", "adaLN", "pad_token")
+"""Layers that Adam trains: those at the edges and those that the noise level modulates."""
+SAVE_EVERY = 250
+
+
+def levels(count: int, generator: torch.Generator) -> Tensor:
+    """[n] noise levels: pure noise for some, the others uniform in 0..1."""
+    pure = torch.rand(count, generator=generator) < PURE
+    return torch.where(pure, torch.ones(count), torch.rand(count, generator=generator))
+
+
+def regression(velocity: Tensor, wanted: Tensor, occupied: Tensor) -> Tensor:
+    """Squared for small errors, absolute for large ones; cells where objects stand count thrice."""
+    error = F.smooth_l1_loss(velocity, wanted, beta=0.3, reduction="none")
+    return (error * (1 + 2 * occupied.unsqueeze(1))).mean()
+
+
+def batches(folder: Path, size: int, seed: int) -> Iterator[dict[str, Tensor]]:
+    """Endless random examples; shards that are encoded meanwhile join in."""
+    generator = torch.Generator().manual_seed(seed)
+    while True:
+        paths = [p for p in sorted(folder.glob("???????.npz")) if int(p.stem) < HELD_OUT_SEED]
+        shard = read(paths[int(torch.randint(len(paths), (), generator=generator))])
+        for index in torch.randperm(len(shard["u"]), generator=generator).split(size):
+            yield {name: values[index] for name, values in shard.items()}
+
+
+def loss(model: Flow, batch: dict[str, Tensor], generator: torch.Generator) -> Tensor:
+    """Flow matching: the velocity at a random point of the straight path from the noise to the latent."""
+    latents, start = batch["latents"].float(), noise(batch["u"], generator)
+    sigma = levels(len(latents), generator)
+    mix = sigma.view(-1, 1, 1, 1)
+    velocity = model(batch["tokens"].long(), batch["mask"], latents.lerp(start, mix), sigma)
+    return regression(velocity, start - latents, batch["occupied"])
+
+
+@torch.no_grad()
+def errors(model: Flow, shard: dict[str, Tensor], count: int = 64) -> dict[int, float]:
+    """Held-out mean square error of the latents that one and four steps draw."""
+    part = {name: values[:count] for name, values in shard.items()}
+    start = noise(part["u"], torch.Generator().manual_seed(5))
+    drawn = {steps: model.draw(part["tokens"].long(), part["mask"], start, steps) for steps in (1, 4)}
+    return {steps: F.mse_loss(latents, part["latents"].float()).item() for steps, latents in drawn.items()}
+
+
+def train(arguments: argparse.Namespace) -> None:
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(0)
+    model = build(len(build_tokenizer()))
+    optimisers = Optimisers(model, arguments.muon_lr, arguments.adam_lr, outer=OUTER)
+    checkpoint, step, spent = arguments.output / "checkpoint.pt", 0, 0.0
+    if checkpoint.exists():
+        state = torch.load(checkpoint, weights_only=True)
+        model.load_state_dict(state["model"])
+        optimisers.load_state_dict(state["optimisers"])
+        step, spent = state["step"], state["spent"]
+    stream = batches(arguments.latents, arguments.batch, seed=step)
+    generator = torch.Generator().manual_seed(step)
+    held_out = read(arguments.latents / f"{HELD_OUT_SEED:07d}.npz")
+    start, values = time.time() - spent, []
+
+    def save() -> None:
+        state = {"model": model.state_dict(), "optimisers": optimisers.state_dict()}
+        state |= {"step": step, "spent": time.time() - start}
+        torch.save(state, checkpoint.with_suffix(".part"))
+        checkpoint.with_suffix(".part").rename(checkpoint)
+        print("held-out mean square error by steps", errors(model, held_out), flush=True)
+
+    while (progress := (time.time() - start) / (60 * arguments.minutes)) < 1:
+        value = loss(model, next(stream), generator)
+        value.backward()
+        optimisers.step(ramp(progress, flat=0.4))
+        values.append(value.item())
+        step += 1
+        if step % 50 == 0:
+            print(f"{time.time() - start:.0f} s  step {step}  loss {np.mean(values):.4f}", flush=True)
+            values = []
+        if step % SAVE_EVERY == 0:
+            save()
+    save()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("latents", type=Path, help="output folder of latents.py")
+    parser.add_argument("output", type=Path)
+    parser.add_argument("--minutes", type=float, default=480.0)
+    parser.add_argument("--batch", type=int, default=24)
+    parser.add_argument("--muon-lr", type=float, default=0.012)
+    parser.add_argument("--adam-lr", type=float, default=2e-3)
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    train(parser.parse_args())
+
+
+if __name__ == "__main__":
+    main()
