@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from typing import Any
 
 Patterns = tuple[str, ...]
 ABOVE_ONE, ABOVE_ZERO = "above 1", "above 0"
@@ -55,15 +56,21 @@ def _outputs(
     attention: Sequence[str],
     feed_forward: Sequence[str],
     both: Patterns = (),
-    **options: object,
+    **options: Any,
 ) -> Architecture:
     """A model without norms of its own; `both` are outputs of attention and feed-forward in one."""
     first, second = _below(blocks[:1], *attention), _below(blocks[:1], *feed_forward)
     if not both:
         first, second = _below(blocks, *attention), _below(blocks, *feed_forward)
     return Architecture(
-        name, tuple(classes), (*first, *second, *both), first, (*second, *both), blocks=tuple(blocks), **options
-    )  # type: ignore[arg-type]
+        name,
+        tuple(classes),
+        (*first, *second, *both),
+        first,
+        (*second, *both),
+        blocks=tuple(blocks),
+        **options,
+    )
 
 
 _DOUBLE = ("transformer_blocks", "single_transformer_blocks")

@@ -129,9 +129,7 @@ def find_layouts(base: Run, changed: Sequence[Run]) -> dict[Site, list[Layout | 
             "What the model gives does not depend on the prompts, so there is nothing to learn from them. Give "
             "a recipe under which it sees them."
         )
-    found = {
-        key: [_moved(each[key], FAINT * strongest[key[0][0]]) for each in moves] for key in moves[0]
-    }
+    found = {key: [_moved(each[key], FAINT * strongest[key[0][0]]) for each in moves] for key in moves[0]}
     outputs = [firing for firing in base.firings if firing.site is None]
     whole = {firing.call[:2] for firing in outputs if _sees_all(firing, found[firing.call, len(firing.rows)])}
     known: dict[Any, Layout | None] = {}

@@ -138,7 +138,9 @@ class DiffusionProblem(Problem):
         """
         chosen = prompts_to_change(prompt for prompts in self.prompts.values() for prompt in prompts)
         if chosen is None:
-            raise PromptError("All prompts are the same text, expected source prompts that differ from target.")
+            raise PromptError(
+                "All prompts are the same text, expected source prompts that differ from target."
+            )
         first, second, longest = chosen
         with torch.inference_mode(False), torch.no_grad(), self.frozen():
             base = self._observed([first, second, longest])

@@ -134,7 +134,12 @@ def test_a_name_that_sounds_like_a_recipe_is_told_and_not_acted_upon(loaded_from
     pipe = SimpleNamespace(config={"_name_or_path": loaded_from}, scheduler=None)
     with pytest.warns(UserWarning, match=f'recipe="{hint}"'):
         found = recipe_for(pipe)
-    assert (found.steps, found.timesteps, found.scheduler, dict(found.scheduler_options)) == (4, None, None, {})
+    assert (found.steps, found.timesteps, found.scheduler, dict(found.scheduler_options)) == (
+        4,
+        None,
+        None,
+        {},
+    )
 
 
 def test_every_recipe_by_name_is_one_of_the_table() -> None:
