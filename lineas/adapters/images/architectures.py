@@ -22,7 +22,8 @@ class Architecture:
     norms: the norms with weights in its blocks; where it has none but those of queries and keys, the outputs
     of attention and feed-forward take their place. attention, feed_forward: of the image stream, and of both
     where a block has one stream. text_stream: what the text half gives, where a block has one. All are
-    patterns of names below the denoiser. blocks: its lists of blocks; () where norms are everywhere, as in UNets.
+    patterns of names below the denoiser. blocks: its lists of blocks; () in
+    UNets, where norms are everywhere.
     comfyui: the norms, or what takes their place, by ComfyUI's names below the diffusion model; () where they
     are not known.
     guidance: the scale from which the model also runs without the prompt: "above 1", "above 0", or the name

@@ -2,8 +2,8 @@
 
 The third is the longest there is and stays, so that padding stays as well.
 
-The latents are held fixed while a prompt is changed: every step goes on from what the unchanged run gave. So a
-row moves only where the model is told the prompt, not where it looks at an image that the prompt has shaped.
+The latents are held fixed while a prompt is changed: every step goes on from what the unchanged run gave. So
+a row moves only where the model is told the prompt, not where it looks at an image that the prompt has shaped.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import copy
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -126,8 +127,8 @@ def find_layouts(base: Run, changed: Sequence[Run]) -> dict[Site, list[Layout | 
         strongest[call[0]] = max(strongest.get(call[0], 0.0), float(evidence.max()))
     if not any(strongest.values()):
         raise MismatchError(
-            "What the model gives does not depend on the prompts, so there is nothing to learn from them. Give "
-            "a recipe under which it sees them."
+            "What the model gives does not depend on the prompts, so there is nothing to learn from them. "
+            "Give a recipe under which it sees them."
         )
     found = {key: [_moved(each[key], FAINT * strongest[key[0][0]]) for each in moves] for key in moves[0]}
     outputs = [firing for firing in base.firings if firing.site is None]
@@ -147,8 +148,11 @@ def find_layouts(base: Run, changed: Sequence[Run]) -> dict[Site, list[Layout | 
 def prompts_to_change(prompts: Iterable[str]) -> list[str] | None:
     """Two different prompts whose lengths differ least, and the longest of all; None where all are one."""
     ordered = sorted(set(prompts), key=lambda prompt: (len(prompt.split()), len(prompt), prompt))
-    pairs = zip(ordered, ordered[1:], strict=False)
-    pair = min(pairs, key=lambda pair: len(pair[1].split()) - len(pair[0].split()), default=None)
+    pair = min(
+        pairwise(ordered),
+        key=lambda pair: len(pair[1].split()) - len(pair[0].split()),
+        default=None,
+    )
     return [*pair, ordered[-1]] if pair else None
 
 
@@ -208,10 +212,11 @@ def _layout(firing: Firing, moved: Sequence[list[int]], whole: bool) -> Layout |
             own = tuple(row // (PROMPTS * each) * each + row % each for row in first)
             if all(row // each % PROMPTS == 0 for row in first) and (not whole or len(own) == parts):
                 return Layout(firing.step, own, parts // each, each)
-    if whole and not odd and max(first, default=0) < parts <= min(second, default=parts):
-        if max(second, default=parts) < 2 * parts:
-            # Rows that are tokens or frames: some of them may be the same in two prompts.
-            return Layout(firing.step, tuple(range(parts)), 1, parts)
+    apart = max(first, default=0) < parts <= min(second, default=parts)
+    apart = apart and max(second, default=parts) < 2 * parts
+    if whole and not odd and apart:
+        # Rows that are tokens or frames: some of them may be the same in two prompts.
+        return Layout(firing.step, tuple(range(parts)), 1, parts)
     raise MismatchError(
         f"The rows of {firing.site} cannot be told apart by prompt: of {len(firing.rows)} rows for "
         f"{PROMPTS} prompts, {first} move with the first and {second} with the second. Choose sites elsewhere, or a pipeline "
