@@ -3,7 +3,8 @@
 The third is the longest there is and stays, so that padding stays as well.
 
 The latents are held fixed while a prompt is changed: every step goes on from what the unchanged run gave. So
-a row moves only where the model is told the prompt, not where it looks at an image that the prompt has shaped.
+a row moves only where the model is told the prompt, not where it looks at an image that the prompt
+has shaped.
 """
 
 from __future__ import annotations
@@ -51,8 +52,8 @@ class Layout:
         expected = self.halves * prompts * self.each
         if len(rows) % expected:
             raise MismatchError(
-                f"A site gives {len(rows)} rows for {prompts} prompts, expected a multiple of {expected}. Its "
-                "rows cannot be told apart by prompt; choose other sites."
+                f"A site gives {len(rows)} rows for {prompts} prompts, expected a multiple of {expected}. "
+                "Its rows cannot be told apart by prompt; choose other sites."
             )
         by_prompt = rows.unflatten(0, (self.halves, prompts, self.each, -1)).transpose(0, 1)
         return by_prompt.flatten(1, 2)[:, list(self.own)]
@@ -219,8 +220,8 @@ def _layout(firing: Firing, moved: Sequence[list[int]], whole: bool) -> Layout |
         return Layout(firing.step, tuple(range(parts)), 1, parts)
     raise MismatchError(
         f"The rows of {firing.site} cannot be told apart by prompt: of {len(firing.rows)} rows for "
-        f"{PROMPTS} prompts, {first} move with the first and {second} with the second. Choose sites elsewhere, or a pipeline "
-        "that keeps prompts apart in its batch."
+        f"{PROMPTS} prompts, {first} move with the first and {second} with the second. Choose "
+        "sites elsewhere, or a pipeline that keeps prompts apart in its batch."
     )
 
 

@@ -148,14 +148,14 @@ class DiffusionProblem(Problem):
         layouts = find_layouts(base, changed)
         if self.recipe.steps > 1 and not base.steps:
             raise MismatchError(
-                f"{type(self._pipe).__name__} does not go on by its scheduler's step, so that steps cannot be "
-                "told apart. Give a recipe of one step."
+                f"{type(self._pipe).__name__} does not go on by its scheduler's step, so that steps cannot "
+                "be told apart. Give a recipe of one step."
             )
         for site, each in layouts.items():
             if not any(layout and self._is_captured(site, layout) for layout in each):
                 raise SiteError(
-                    f"{site} runs on no prompt in the captured steps of the recipe {self.recipe.name}. Capture "
-                    "other steps, or leave such sites out."
+                    f"{site} runs on no prompt in the captured steps of the recipe {self.recipe.name}. "
+                    "Capture other steps, or leave such sites out."
                 )
         return layouts
 
