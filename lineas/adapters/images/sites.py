@@ -18,7 +18,8 @@ from lineas.steering.site import Site
 
 PRESETS = ("norms", "attention", "feed_forward", "resnets", "text_stream", "text")
 """norms: the norms with weights in every block of every denoiser, or the outputs of attention and feed-
-forward where there are none; see `architectures`. attention, feed_forward, resnets: what belongs to these parts.
+forward where there are none; see `architectures`.
+attention, feed_forward, resnets: what belongs to these parts.
 text_stream: the text half of a diffusion transformer. text: the norms of the text encoders. Joined with a
 plus: "norms+text"."""
 _WHOLE = ("norms", "attention", "feed_forward")

@@ -76,7 +76,9 @@ def language_sites(components: Mapping[str, nn.Module], sites: str | Sequence[st
     """The sites of a preset by name, or those that match patterns (see `find_sites`).
 
     Warns where a preset finds nothing in some blocks. Raises `SiteError` for a preset on a
-    model whose modules are named in an unknown way, with the patterns that would do, and for patterns that match nothing.
+    model whose modules are named in an unknown way,
+    with the patterns that would do,
+    and for patterns that match nothing.
     """
     if not isinstance(sites, str) or sites not in PRESETS:
         return find_sites(components, sites)
@@ -96,7 +98,7 @@ def language_sites(components: Mapping[str, nn.Module], sites: str | Sequence[st
     held = sum(any(site.name.startswith(f"{block}.") for site in found) for block in blocks)
     if held < len(blocks):
         warnings.warn(
-            f"The preset {sites!r} has sites in {held} of {len(blocks)} blocks; the others have no such part, "
+            f"The preset {sites!r} has sites in {held} of {len(blocks)} blocks; the others have no part, "
             "as in hybrid models. Take blocks, post_attention or patterns to reach them.",
             stacklevel=2,
         )
