@@ -22,6 +22,7 @@ COMMANDS = {
     "evaluate": "Measure a model with steerings: texts or images, with intervals.",
     "compare": "Write a page for a blind comparison of images from two steerings.",
     "info": "Show where a steering file acts, how strongly, and what it was made from.",
+    "models": "List the image models and recipes that are known.",
     "invert": "Write the steering that undoes another one.",
     "compose": "Combine several steerings into one file.",
     "export": "Write a steering as a stock LoRA file, a llama.cpp control vector or a steered checkpoint.",

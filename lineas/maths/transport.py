@@ -84,5 +84,5 @@ def same_rows(u: Tensor, v: Tensor) -> bool:
     """[n, d], [m, d] -> True where both hold the same values in every unit, in any order, up to rounding."""
     if u.shape != v.shape:
         return False
-    rounding = 1e-7 * float(u.detach().abs().max()) if u.numel() else 0.0
-    return torch.allclose(u.sort(0).values, v.sort(0).values, rtol=1e-6, atol=rounding)
+    atol = 1e-7 * float(u.detach().abs().max()) if u.numel() else 0.0
+    return torch.allclose(u.sort(0).values, v.sort(0).values, rtol=1e-6, atol=atol)

@@ -131,9 +131,9 @@ def test_the_grid_is_that_of_the_denoisers_input() -> None:
 def test_sites_of_a_text_encoder_are_refused_whatever_the_aspect() -> None:
     encoder = nn.ModuleDict({"norm": nn.LayerNorm(4)})
     steering = Steering({Site("text_encoder.norm"): affine(4)})
-    with steer({"text_encoder": encoder}, steering, mask=torch.ones(7, 11)):
-        with pytest.raises(MismatchError, match="not an image"):
-            encoder["norm"](noise(1, 77, 4))
+    handle = steer({"text_encoder": encoder}, steering, mask=torch.ones(7, 11))
+    with handle, pytest.raises(MismatchError, match="not an image"):
+        encoder["norm"](noise(1, 77, 4))
 
 
 @pytest.mark.parametrize("mask", [torch.full((2, 2), 255, dtype=torch.uint8), torch.tensor([[-0.1, 1.0]]),

@@ -1,4 +1,4 @@
-"""Text encoders of today's image pipelines: their own classes of transformers, two layers deep, random weights."""
+"""Text encoders of today's image pipelines: their own classes, two layers deep, random weights."""
 
 from __future__ import annotations
 

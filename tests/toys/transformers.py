@@ -1,4 +1,4 @@
-"""Tiny random weights of diffusers' pipelines around diffusion transformers, with text encoders of their classes."""
+"""Tiny random pipelines around diffusion transformers, with text encoders of their classes."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from typing import Any
 
 Patterns = tuple[str, ...]
 ABOVE_ONE, ABOVE_ZERO = "above 1", "above 0"
@@ -21,7 +22,8 @@ class Architecture:
     norms: the norms with weights in its blocks; where it has none but those of queries and keys, the outputs
     of attention and feed-forward take their place. attention, feed_forward: of the image stream, and of both
     where a block has one stream. text_stream: what the text half gives, where a block has one. All are
-    patterns of names below the denoiser. blocks: its lists of blocks; () where norms are everywhere, as in UNets.
+    patterns of names below the denoiser. blocks: its lists of blocks; () in
+    UNets, where norms are everywhere.
     comfyui: the norms, or what takes their place, by ComfyUI's names below the diffusion model; () where they
     are not known.
     guidance: the scale from which the model also runs without the prompt: "above 1", "above 0", or the name
@@ -55,7 +57,7 @@ def _outputs(
     attention: Sequence[str],
     feed_forward: Sequence[str],
     both: Patterns = (),
-    **options: object,
+    **options: Any,
 ) -> Architecture:
     """A model without norms of its own; `both` are outputs of attention and feed-forward in one."""
     first, second = _below(blocks[:1], *attention), _below(blocks[:1], *feed_forward)
@@ -69,7 +71,7 @@ def _outputs(
         (*second, *both),
         blocks=tuple(blocks),
         **options,
-    )  # type: ignore[arg-type]
+    )
 
 
 _DOUBLE = ("transformer_blocks", "single_transformer_blocks")

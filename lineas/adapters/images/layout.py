@@ -1,7 +1,10 @@
-"""What of a run belongs to a prompt: found by changing one prompt of two and seeing which rows move.
+"""What of a run belongs to a prompt: found by changing one prompt of three and seeing which rows move.
 
-The latents are held fixed while a prompt is changed: every step goes on from what the unchanged run gave. So a
-row moves only where the model is told the prompt, not where it looks at an image that the prompt has shaped.
+The third is the longest there is and stays, so that padding stays as well.
+
+The latents are held fixed while a prompt is changed: every step goes on from what the unchanged run gave. So
+a row moves only where the model is told the prompt, not where it looks at an image that the prompt
+has shaped.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ import copy
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -19,6 +23,7 @@ from torch.utils.hooks import RemovableHandle
 from lineas.errors import MismatchError
 from lineas.steering.site import Site
 
+PROMPTS = 3
 MOVED = 0.2
 """A row has moved when it moved by this share of what the row that moved most did, in the same firing."""
 FAINT = 1e-4
@@ -27,31 +32,31 @@ FAINT = 1e-4
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the rows of n prompts lie among the rows of one firing.
+    """Where the rows of n prompts lie among the rows of one firing: [halves, n, each].
 
-    step: of denoising, from 0. parts: rows per prompt, those without the prompt too. own: which of them see
-    the prompt. together: True where the rows of one prompt follow one another (frames, views, images of a
-    prompt), False where whole batches do (the halves of guidance).
+    step: of denoising, from 0. halves: how often the whole batch is repeated, as by guidance. each: rows of
+    one prompt that follow one another: frames, views, images of the prompt. own: which of a prompt's rows
+    [halves · each] see the prompt.
     """
 
     step: int
-    parts: int
-    own: tuple[int, ...]
-    together: bool = False
+    own: tuple[int, ...] = (0,)
+    halves: int = 1
+    each: int = 1
 
     def pick(self, rows: Tensor, prompts: int) -> Tensor:
         """[r, d] rows of a firing, c for each row of the batch -> [prompts, own, c, d] those of the prompts.
 
         Raises `MismatchError` when the firing has another number of rows than this layout says.
         """
-        if len(rows) % (self.parts * prompts):
+        expected = self.halves * prompts * self.each
+        if len(rows) % expected:
             raise MismatchError(
-                f"A site gives {len(rows)} rows for {prompts} prompts, expected a multiple of "
-                f"{self.parts * prompts}. Its rows cannot be told apart by prompt; choose other sites."
+                f"A site gives {len(rows)} rows for {prompts} prompts, expected a multiple of {expected}. "
+                "Its rows cannot be told apart by prompt; choose other sites."
             )
-        if self.together:
-            return rows.unflatten(0, (prompts, self.parts, -1))[:, list(self.own)]
-        return rows.unflatten(0, (self.parts, prompts, -1))[list(self.own)].transpose(0, 1)
+        by_prompt = rows.unflatten(0, (self.halves, prompts, self.each, -1)).transpose(0, 1)
+        return by_prompt.flatten(1, 2)[:, list(self.own)]
 
 
 @dataclass
@@ -103,7 +108,7 @@ class Run:
             self.calls[name] += 1
 
         def end(module: nn.Module, args: Any, output: Any) -> None:
-            rows = _images(output)
+            rows = None if name.startswith("text_encoder") else _images(output)
             if rows is not None:
                 self.note(name, None, rows)
 
@@ -111,7 +116,8 @@ class Run:
 
 
 def find_layouts(base: Run, changed: Sequence[Run]) -> dict[Site, list[Layout | None]]:
-    """Layouts of every firing of every site from a run of two prompts and one run with each of them changed.
+    """Layouts of every firing of every site from a run of three prompts, and one run each with the first and
+    with the second of them changed.
 
     None is for firings that do not see the prompts, such as a pass on the empty prompt. Raises
     `MismatchError` where rows cannot be told apart by prompt, and where nothing moves at all.
@@ -122,17 +128,17 @@ def find_layouts(base: Run, changed: Sequence[Run]) -> dict[Site, list[Layout | 
         strongest[call[0]] = max(strongest.get(call[0], 0.0), float(evidence.max()))
     if not any(strongest.values()):
         raise MismatchError(
-            "What the model gives does not depend on the prompts, so there is nothing to learn from them. Give "
-            "a recipe under which it sees them."
+            "What the model gives does not depend on the prompts, so there is nothing to learn from them. "
+            "Give a recipe under which it sees them."
         )
+    found = {key: [_moved(each[key], FAINT * strongest[key[0][0]]) for each in moves] for key in moves[0]}
+    outputs = [firing for firing in base.firings if firing.site is None]
+    whole = {firing.call[:2] for firing in outputs if _sees_all(firing, found[firing.call, len(firing.rows)])}
     known: dict[Any, Layout | None] = {}
-    whole = {call[:2] for call in _whole_calls(base, moves, strongest)}
-    for firing in base.firings:
+    for firing in (each for each in base.firings if each.site is not None):
         key = (firing.call, len(firing.rows))
         if key not in known:
-            faint = FAINT * strongest[firing.call[0]]
-            sets = [_moved(each[key], faint) for each in moves]
-            known[key] = _layout(firing, sets, firing.call[:2] in whole)
+            known[key] = _layout(firing, found[key], firing.call[:2] in whole)
     layouts: dict[Site, list[Layout | None]] = {}
     for firing in base.firings:
         if firing.site is not None:
@@ -140,11 +146,15 @@ def find_layouts(base: Run, changed: Sequence[Run]) -> dict[Site, list[Layout | 
     return layouts
 
 
-def alike_in_length(prompts: Iterable[str]) -> tuple[str, str] | None:
-    """Two different prompts whose lengths differ least, so that padding changes least; None where all are one."""
+def prompts_to_change(prompts: Iterable[str]) -> list[str] | None:
+    """Two different prompts whose lengths differ least, and the longest of all; None where all are one."""
     ordered = sorted(set(prompts), key=lambda prompt: (len(prompt.split()), len(prompt), prompt))
-    pairs = list(zip(ordered, ordered[1:], strict=False))
-    return min(pairs, key=lambda pair: len(pair[1].split()) - len(pair[0].split()), default=None)
+    pair = min(
+        pairwise(ordered),
+        key=lambda pair: len(pair[1].split()) - len(pair[0].split()),
+        default=None,
+    )
+    return [*pair, ordered[-1]] if pair else None
 
 
 def _images(output: Any) -> Tensor | None:
@@ -182,39 +192,36 @@ def _moved(evidence: Tensor, faint: float) -> list[int]:
     return (evidence > MOVED * largest).nonzero()[:, 0].tolist() if largest > faint else []
 
 
-def _whole_calls(base: Run, moves: Sequence[dict[Any, Tensor]], strongest: dict[str, float]) -> list[Any]:
-    """Calls of components in which no row goes without the prompt, by what the component returns."""
-    found = []
-    for firing in base.firings:
-        if firing.site is None:
-            faint = FAINT * strongest[firing.call[0]]
-            first, second = (_moved(each[firing.call, len(firing.rows)], faint) for each in moves)
-            if first and second and sorted(first + second) == list(range(len(firing.rows))):
-                found.append(firing.call)
-    return found
+def _sees_all(firing: Firing, moved: Sequence[list[int]]) -> bool:
+    """True where no row of what a component returns goes without the prompt."""
+    first, second = moved
+    parts, odd = divmod(len(firing.rows), PROMPTS)
+    return not odd and len(first) == len(second) == parts and not set(first) & set(second)
 
 
 def _layout(firing: Firing, moved: Sequence[list[int]], whole: bool) -> Layout | None:
     """The layout in which the first prompt has these rows and the second those; `whole` where all have."""
     first, second = moved
-    parts, odd = divmod(len(firing.rows), 2)
-    if whole and not odd and parts == 1:
-        return Layout(firing.step, 1, (0,))
+    parts, odd = divmod(len(firing.rows), PROMPTS)
+    if whole and parts == 1 and not odd:
+        return Layout(firing.step)
     if not first and not second:
         return None
-    if not odd:
-        apart = tuple(row // 2 for row in first)
-        if first == [2 * part for part in apart] and second == [2 * part + 1 for part in apart]:
-            return Layout(firing.step, parts, apart)
-        if max(first, default=0) < parts <= min(second, default=parts):
-            if whole:  # rows that are tokens or frames: some of them may be the same in two prompts
-                return Layout(firing.step, parts, tuple(range(parts)), together=True)
-            if second == [row + parts for row in first]:
-                return Layout(firing.step, parts, tuple(first), together=True)
+    if first and second and not odd:
+        each = second[0] - first[0]
+        if each > 0 and parts % each == 0 and second == [row + each for row in first]:
+            own = tuple(row // (PROMPTS * each) * each + row % each for row in first)
+            if all(row // each % PROMPTS == 0 for row in first) and (not whole or len(own) == parts):
+                return Layout(firing.step, own, parts // each, each)
+    apart = max(first, default=0) < parts <= min(second, default=parts)
+    apart = apart and max(second, default=parts) < 2 * parts
+    if whole and not odd and apart:
+        # Rows that are tokens or frames: some of them may be the same in two prompts.
+        return Layout(firing.step, tuple(range(parts)), 1, parts)
     raise MismatchError(
-        f"The rows of {firing.site} cannot be told apart by prompt: of {len(firing.rows)} rows for two prompts, "
-        f"{first} move with the first and {second} with the second. Choose sites elsewhere, or a pipeline "
-        "that keeps prompts apart in its batch."
+        f"The rows of {firing.site} cannot be told apart by prompt: of {len(firing.rows)} rows for "
+        f"{PROMPTS} prompts, {first} move with the first and {second} with the second. Choose "
+        "sites elsewhere, or a pipeline that keeps prompts apart in its batch."
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lineas.adapters.images.layout import Layout, Run, alike_in_length, find_layouts
+from lineas.adapters.images.layout import Layout, Run, find_layouts, prompts_to_change
 from lineas.adapters.images.prompts import TokenWatch, checked_prompts, remembered
 from lineas.adapters.images.recipes import Recipe, model_name, recipe_for
 from lineas.adapters.images.sites import diffusion_sites
@@ -136,25 +136,26 @@ class DiffusionProblem(Problem):
         Raises `PromptError` when all prompts are one and the same, `MismatchError` where rows cannot be told
         apart by prompt, and `SiteError` for sites that run in none of the captured steps.
         """
-        pair = alike_in_length(prompt for prompts in self.prompts.values() for prompt in prompts)
-        if pair is None:
+        chosen = prompts_to_change(prompt for prompts in self.prompts.values() for prompt in prompts)
+        if chosen is None:
             raise PromptError(
                 "All prompts are the same text, expected source prompts that differ from target."
             )
+        first, second, longest = chosen
         with torch.inference_mode(False), torch.no_grad(), self.frozen():
-            base = self._observed([pair[0], pair[1]])
-            changed = [self._observed([text, text], base) for text in (pair[1], pair[0])]
+            base = self._observed([first, second, longest])
+            changed = [self._observed([text, text, longest], base) for text in (second, first)]
         layouts = find_layouts(base, changed)
         if self.recipe.steps > 1 and not base.steps:
             raise MismatchError(
-                f"{type(self._pipe).__name__} does not go on by its scheduler's step, so that steps cannot be "
-                "told apart. Give a recipe of one step."
+                f"{type(self._pipe).__name__} does not go on by its scheduler's step, so that steps cannot "
+                "be told apart. Give a recipe of one step."
             )
         for site, each in layouts.items():
             if not any(layout and self._is_captured(site, layout) for layout in each):
                 raise SiteError(
-                    f"{site} runs on no prompt in the captured steps of the recipe {self.recipe.name}. Capture "
-                    "other steps, or leave such sites out."
+                    f"{site} runs on no prompt in the captured steps of the recipe {self.recipe.name}. "
+                    "Capture other steps, or leave such sites out."
                 )
         return layouts
 
@@ -192,7 +193,7 @@ class DiffusionProblem(Problem):
         return int(self.recipe.arguments.get("num_images_per_prompt", 1))
 
     def _observed(self, prompts: list[str], held: Run | None = None) -> Run:
-        """A run on two prompts, in which every firing is noted."""
+        """A run in which every firing is noted."""
         run = Run()
 
         def note(site: Site, z: Tensor) -> Tensor:
@@ -205,7 +206,7 @@ class DiffusionProblem(Problem):
                 for hook in run.watch(name, component):
                     stack.callback(hook.remove)
             stack.enter_context(Recorder(self.components, self.sites, pool=note))
-            self._denoise(prompts, [0, 1], run, held)
+            self._denoise(prompts, range(len(prompts)), run, held)
         return run
 
     def _is_captured(self, site: Site, layout: Layout) -> bool:

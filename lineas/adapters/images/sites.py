@@ -17,15 +17,17 @@ from lineas.modules.names import find_sites, named_modules
 from lineas.steering.site import Site
 
 PRESETS = ("norms", "attention", "feed_forward", "resnets", "text_stream", "text")
-"""norms: the norms with weights in every block of every denoiser, or the outputs of attention and feed-forward
-where there are none; see `architectures`. attention, feed_forward, resnets: what belongs to these parts.
+"""norms: the norms with weights in every block of every denoiser, or the outputs of attention and feed-
+forward where there are none; see `architectures`.
+attention, feed_forward, resnets: what belongs to these parts.
 text_stream: the text half of a diffusion transformer. text: the norms of the text encoders. Joined with a
 plus: "norms+text"."""
 _WHOLE = ("norms", "attention", "feed_forward")
 # The last layers of attentions and feed-forwards by the names that are usual.
 _LAST = re.compile(
     r"((attn|attention)\w*\.(to_out(\.0)?|out_proj|out_layer|proj|o|wo|o_proj|dense)"
-    r"|(ff|ffn|mlp|feed_forward)\w*\.(net\.2|fc2|w2|down|down_proj|linear_2|out_proj|out_layer|linear_out|2))$"
+    r"|(ff|ffn|mlp|feed_forward)\w*\.(net\.2|fc2|w2|down|down_proj|linear_2"
+    r"|out_proj|out_layer|linear_out|2))$"
 )
 _VISION = re.compile(r"\.(visual|vision_tower|vision_model|vision_encoder|multi_modal_projector)\.")
 
@@ -63,8 +65,8 @@ def _of_preset(components: Mapping[str, nn.Module], preset: str) -> list[Site]:
     if not found:
         parts = ", ".join(f"{part} ({type(module).__name__})" for part, module in components.items())
         raise SiteError(
-            f"The preset {preset!r} finds no sites in {parts}. Give a pattern of module names instead, such as "
-            '"transformer.*norm*"; find_sites(pipe.components, "*") lists them.'
+            f"The preset {preset!r} finds no sites in {parts}. Give a pattern of module names instead, such "
+            'as "transformer.*norm*"; find_sites(pipe.components, "*") lists them.'
         )
     return found
 

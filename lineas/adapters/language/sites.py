@@ -16,7 +16,8 @@ from lineas.steering.site import Site
 
 PRESETS = ("post_attention", "norms", "mlp", "attention", "blocks")
 """post_attention: the norm after each attention. norms: also the norm after each feed-forward, as LinEAS has
-it. mlp, attention: the outputs of the feed-forwards (of all experts together), of the attentions. blocks: what each block hands on."""
+it. mlp, attention: the outputs of the feed-forwards (of all experts together), of the
+attentions. blocks: what each block hands on."""
 
 # Each naming: the norm after attention, the norm after the feed-forward, their output projections. Where no
 # norm follows the feed-forward, it is the first norm of the next block; [1-9] leaves out that of block 0.
@@ -74,8 +75,10 @@ _EXPERTS = re.compile(r"\.(experts|router|gate)(\.|$)")
 def language_sites(components: Mapping[str, nn.Module], sites: str | Sequence[str]) -> list[Site]:
     """The sites of a preset by name, or those that match patterns (see `find_sites`).
 
-    Warns where a preset finds nothing in some blocks. Raises `SiteError` for a preset on a model whose modules are named in an unknown way, with the patterns
-    that would do, and for patterns that match nothing.
+    Warns where a preset finds nothing in some blocks. Raises `SiteError` for a preset on a
+    model whose modules are named in an unknown way,
+    with the patterns that would do,
+    and for patterns that match nothing.
     """
     if not isinstance(sites, str) or sites not in PRESETS:
         return find_sites(components, sites)
@@ -95,8 +98,8 @@ def language_sites(components: Mapping[str, nn.Module], sites: str | Sequence[st
     held = sum(any(site.name.startswith(f"{block}.") for site in found) for block in blocks)
     if held < len(blocks):
         warnings.warn(
-            f"The preset {sites!r} has sites in {held} of {len(blocks)} blocks; the others have no such part, as "
-            "in hybrid models. Take blocks, post_attention or patterns to reach them.",
+            f"The preset {sites!r} has sites in {held} of {len(blocks)} blocks; the others have no part, "
+            "as in hybrid models. Take blocks, post_attention or patterns to reach them.",
             stacklevel=2,
         )
     return found

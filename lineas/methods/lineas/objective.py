@@ -116,8 +116,8 @@ def no_difference(sites: int) -> PromptError:
     """What is raised where nothing could be learned."""
     return PromptError(
         f"The prompts make no difference at these {sites} sites: the source rows equal the target rows, "
-        "so the steering would change nothing. Give other prompts, sites that the prompt reaches, or a recipe "
-        "under which the model sees it."
+        "so the steering would change nothing. Give other prompts, sites that the prompt reaches, or a "
+        "recipe under which the model sees it."
     )
 
 

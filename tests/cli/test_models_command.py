@@ -1,0 +1,15 @@
+from __future__ import annotations
+
+from typing import Any
+
+from lineas.adapters.images.architectures import ARCHITECTURES
+from lineas.adapters.images.recipe_table import RECIPES
+from lineas.cli import main
+
+
+def test_the_tables_are_printed(capsys: Any) -> None:
+    assert main(["models", "--sites"]) == 0
+    printed = capsys.readouterr()
+    text = printed.out + printed.err
+    assert all(each.name in text and each.norms[0] in text for each in ARCHITECTURES)
+    assert all(name in text for name in RECIPES)
