@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 LAYERS = (
     {"errors", "version"},
-    {"maps", "maths", "prompts", "pictures", "scenes"},
+    {"maps", "maths", "prompts", "pictures", "scenes", "architectures"},
     {"steering"},
     {"modules"},
     {"apply"},

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lineas.adapters.images.recipe_table import RECIPES
+from lineas.architectures.recipe_table import RECIPES
 
 AUTOMATIC, OWN = "automatic", "own timestep"
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from lineas.adapters.images.architectures import ARCHITECTURES
-from lineas.adapters.images.recipe_table import RECIPES
+from lineas.architectures.recipe_table import RECIPES
+from lineas.architectures.table import ARCHITECTURES
 from lineas.cli import main
 
 

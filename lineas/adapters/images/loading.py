@@ -9,8 +9,8 @@ from typing import Any
 import torch
 
 from lineas.adapters.devices import best_device
-from lineas.adapters.images.recipe_table import ALIASES
 from lineas.adapters.images.recipes import RECIPES, Recipe, named_recipe
+from lineas.architectures.recipe_table import ALIASES
 from lineas.errors import HubError, require
 
 BUNDLED = "scenes"

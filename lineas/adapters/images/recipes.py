@@ -8,9 +8,10 @@ from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any
 
-from lineas.adapters.images.architectures import ABOVE_ZERO, architecture_of
-from lineas.adapters.images.recipe import Recipe
-from lineas.adapters.images.recipe_table import ALIASES, HINTS, RECIPES, REPOSITORIES
+from lineas.architectures.architecture import ABOVE_ZERO
+from lineas.architectures.recipe import Recipe
+from lineas.architectures.recipe_table import ALIASES, HINTS, RECIPES, REPOSITORIES
+from lineas.architectures.table import architecture_of
 from lineas.errors import ConfigError
 
 __all__ = ["RECIPES", "Recipe", "model_name", "named_recipe", "recipe_for"]

@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 
 from torch import nn
 
-from lineas.adapters.images.architectures import architecture_of
+from lineas.architectures.table import architecture_of
 from lineas.errors import SiteError
 from lineas.modules.kinds import is_norm, is_projection, width
 from lineas.modules.names import find_sites, named_modules

@@ -12,8 +12,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from lineas.adapters.images.architectures import ARCHITECTURES
-    from lineas.adapters.images.recipe_table import ALIASES, RECIPES
+    from lineas.architectures.recipe_table import ALIASES, RECIPES
+    from lineas.architectures.table import ARCHITECTURES
 
     say("models (guidance: from where the model also runs without the prompt)")
     place = max(len(each.name) for each in ARCHITECTURES)

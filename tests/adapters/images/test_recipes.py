@@ -13,8 +13,8 @@ from toys.pipelines import SOURCE, TARGET, diffusers, draw, sd1, sdxl
 from lineas import fit, load_pipeline, steer
 from lineas.adapters.images import loading, recipes
 from lineas.adapters.images.problem import DiffusionProblem
-from lineas.adapters.images.recipe_table import ALIASES, REPOSITORIES
 from lineas.adapters.images.recipes import RECIPES, Recipe, named_recipe, recipe_for
+from lineas.architectures.recipe_table import ALIASES, REPOSITORIES
 from lineas.errors import ConfigError, HubError
 
 ONE_STEP = ("sd-turbo", "sdxl-turbo", "dmd2", "sdxl-lightning", "hyper-sdxl")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from lineas.adapters.images.recipe import Recipe
+from lineas.architectures.recipe import Recipe
 
 _SDXL = "stabilityai/stable-diffusion-xl-base-1.0"
 _TRAILING = {"timestep_spacing": "trailing"}
