@@ -9,13 +9,13 @@ from lineas.version import __version__
 
 if TYPE_CHECKING:
     from lineas.adapters.images.loading import load_pipeline
-    from lineas.adapters.images.recipes import Recipe
     from lineas.adapters.language.loading import load_language_model
     from lineas.adapters.problems import fit
     from lineas.adapters.steered_model import SteeredModel
     from lineas.apply.fusing import fuse
     from lineas.apply.hooks import steer
     from lineas.apply.tokens import token_mask
+    from lineas.architectures.recipe import Recipe
     from lineas.prompts.concepts import concept_prompts
     from lineas.steering.site import Site
     from lineas.steering.steering import Steering
@@ -31,7 +31,7 @@ _HOMES = {
     "Steering": "steering.steering",
     "Site": "steering.site",
     "SteeredModel": "adapters.steered_model",
-    "Recipe": "adapters.images.recipes",
+    "Recipe": "architectures.recipe",
     "token_mask": "apply.tokens",
 }
 
