@@ -9,7 +9,7 @@ import pytest
 
 from tools.trial import __main__ as trial
 from tools.trial import files, hostile, interruptions, kills, tiny
-from tools.trial.counts import Counts
+from tools.trial.counts import Counts, in_a_child
 from tools.trial.mutations import mutated
 
 
@@ -67,6 +67,11 @@ def test_faults_are_counted_and_told(counts: Counts) -> None:
     counts.attempt(lambda: None)
     assert (counts.tries, counts.bad) == (2, 1)
     assert "KeyError" in counts.faults["untyped error"] and "| slice | 2 |" in counts.line()
+
+
+def test_the_memory_of_a_child_is_measured(counts: Counts) -> None:
+    in_a_child(counts, lambda: bytearray(b"x") * (300 * 2**20), "300 MB")
+    assert 280 * 2**20 < counts.bytes < 400 * 2**20 and "large" in counts.faults
 
 
 def test_the_report_stands_between_its_marks(tmp_path: Path) -> None:

@@ -73,18 +73,19 @@ class Counts:
 def in_a_child(counts: Counts, action: Callable[[], object], what: str) -> None:
     """`attempt` in a process of its own, whose memory is told apart from what made the file."""
     read, write = os.pipe()
-    start = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
     child = os.fork()
     if not child:
+        # A child starts without the parent's pages of files, so its own start is what counts.
+        start = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
         own = Counts(what)
         own.attempt(action, what)
-        os.write(write, json.dumps([own.ends, own.faults, own.longest]).encode())
+        told = [own.ends, own.faults, own.longest, _peak() - start]
+        os.write(write, json.dumps(told).encode())
         os._exit(0)
     os.close(write)
     with open(read, "rb") as pipe:
-        ends, faults, longest = json.loads(pipe.read())
-    _, _, used = os.wait4(child, 0)
-    grown = used.ru_maxrss * 1024 - start
+        ends, faults, longest, grown = json.loads(pipe.read())
+    os.waitpid(child, 0)
     counts.ends.update(ends)
     counts.faults.update(faults)
     counts.longest, counts.bytes = max(counts.longest, longest), max(counts.bytes, grown, 1)
