@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from lineas.evaluation.images.clip_score import ClipScore
-from lineas.scenes import render
 from lineas.scenes.bundled import CLIP, PIPELINE, WEIGHTS, accuracies, load_pipeline
 from lineas.scenes.detector import Detector
 from lineas.scenes.grammar import parse, prompt, random_scene
 from lineas.scenes.nuisance import COUNT
+from lineas.scenes.render import render
 
 diffusers = pytest.importorskip("diffusers")
 
