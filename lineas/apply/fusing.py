@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from typing import Any, cast
 
 from torch import Tensor, nn
@@ -17,6 +16,7 @@ from lineas.apply.hooks import check_not_compiled
 from lineas.apply.next_linears import Consumers, linear_consumers
 from lineas.apply.steering_hook import SteeringHook
 from lineas.apply.strengths import Strengths, strengths_for
+from lineas.apply.undo import Undo, put_hook
 from lineas.maps.affine import AffineMap
 from lineas.maps.base import Map
 from lineas.modules.names import module_tree
@@ -53,19 +53,19 @@ def fuse(obj: Any, steering: Steering | Sequence[Steering], strength: Strengths 
             keep,
         )
 
-    stack = ExitStack()
+    undo = Undo()
     try:
-        claim(components, stack)
-        stack.callback(refold, None, True)  # before the write, so that it is undone whatever comes between
+        claim(components, undo)
+        undo.add(refold, None, True)  # before the write, so that it is undone whatever comes between
         refold(strengths)
         parts = [Part(fused=list(group)) for group in foldings]
         for part, found, rest, value in zip(parts, modules, hooked, strengths, strict=True):
             part.hooks = [SteeringHook(site, map, value) for site, map in rest.items()]
             for hook in part.hooks:
-                stack.callback(found[hook.site].register_forward_hook(hook).remove)
-        return Handle(parts, stack, refold, components.values())
+                put_hook(found[hook.site], hook, undo)
+        return Handle(parts, undo, refold, components.values())
     except BaseException:
-        stack.close()
+        undo()
         raise
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
@@ -13,6 +12,7 @@ from torch import nn
 
 from lineas.apply.steering_hook import SteeringHook
 from lineas.apply.strengths import Strengths, strengths_for
+from lineas.apply.undo import Undo, put_pre_hook
 from lineas.errors import ConfigError
 from lineas.steering.site import Site
 from lineas.steering.steering import Steering
@@ -32,22 +32,24 @@ class Handle:
     fused: sites whose maps are in the weights. hooked: sites whose maps act by hooks. Both in the order of
     the steerings. A handle that is dropped leaves its steerings on the model, with a warning.
 
-    stack: what takes everything off again, taken over. refold: sets the strengths of what is in weights, None
+    undo: takes everything off again. refold: sets the strengths of what is in weights, None
     for none any more. roots: the components, to know whether they ran.
     """
 
     def __init__(
         self,
         parts: Sequence[Part],
-        stack: ExitStack,
+        undo: Undo,
         refold: Callable[[Sequence[float] | None, bool], None] | None = None,
         roots: Iterable[nn.Module] = (),
     ) -> None:
         self._parts, self._refold, self._removed = parts, refold, False
         self.fused = tuple(site for part in parts for site in part.fused)
         self.hooked = tuple(hook.site for part in parts for hook in part.hooks)
-        self._ran = _Ran(roots, stack)
-        self._stack = stack
+        self._ran = _Ran()
+        for root in roots:
+            put_pre_hook(root, self._ran, undo)
+        self._undo = undo
 
     @property
     def sites(self) -> list[Site]:
@@ -73,7 +75,7 @@ class Handle:
             return
         if self._refold is not None:
             self._refold(None, keep)
-        self._stack.close()
+        self._undo()
         self._removed = True
         if silent := [h.site for part in self._parts for h in part.hooks if not h.has_run]:
             self._tell_of(silent)
@@ -91,7 +93,11 @@ class Handle:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.remove()
+        try:
+            self.remove()
+        except KeyboardInterrupt:
+            self.remove()  # it goes on where it was
+            raise
 
     def __del__(self) -> None:
         if not getattr(self, "_removed", True) and self.sites:
@@ -104,38 +110,36 @@ class Handle:
 
 
 class _Ran:
-    """Whether any of the components ran."""
+    """A hook that notes whether any of the components ran."""
 
-    def __init__(self, roots: Iterable[nn.Module], stack: ExitStack) -> None:
-        self.any = False
-        for root in roots:
-            stack.callback(root.register_forward_pre_hook(self._note).remove)
+    any = False
 
-    def _note(self, module: nn.Module, args: object) -> None:
+    def __call__(self, module: nn.Module, args: object, kwargs: object) -> None:
         self.any = True
 
 
-_OWNERS: WeakKeyDictionary[nn.Module, list[int]] = WeakKeyDictionary()
+_OWNERS: WeakKeyDictionary[nn.Module, list[tuple[int, object]]] = WeakKeyDictionary()
 
 
-def claim(components: Mapping[str, nn.Module], stack: ExitStack) -> None:
-    """Keep other threads from steering these components until the stack closes.
+def claim(components: Mapping[str, nn.Module], undo: Undo) -> None:
+    """Keep other threads from steering these components until `undo` is called.
 
     Hooks and weights belong to the model, not to a thread. Raises `ConfigError` while another thread steers.
     """
-    me = threading.get_ident()
+    me = (threading.get_ident(), object())
     for root in components.values():
         # No lock, which an interrupt could leave shut: each thread first writes itself down, then looks.
-        stack.callback(_forget, root, me)
+        undo.add(_forget, root, me)
         _OWNERS.setdefault(root, []).append(me)
-    if any(owner != me for root in components.values() for owner in _OWNERS[root]):
+    owners = [thread for root in components.values() for thread, _ in _OWNERS[root]]
+    if any(thread != me[0] for thread in owners):
         raise ConfigError(
             "Another thread is steering this model, and both would act on both. Take turns with a lock "
             "around steering and running, or give each thread a copy of the model."
         )
 
 
-def _forget(root: nn.Module, owner: int) -> None:
+def _forget(root: nn.Module, owner: tuple[int, object]) -> None:
     if owner in (owners := _OWNERS.get(root, [])):
         owners.remove(owner)
 

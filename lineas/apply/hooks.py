@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from typing import Any
 
 from torch import Tensor, nn
@@ -15,6 +14,7 @@ from lineas.apply.schedule import Schedule, scheduled_region
 from lineas.apply.steering_hook import SteeringHook
 from lineas.apply.strengths import Strengths, strengths_for
 from lineas.apply.tokens import token_region
+from lineas.apply.undo import Undo, put_hook, put_pre_hook
 from lineas.errors import ConfigError
 from lineas.modules.names import module_tree
 from lineas.steering.site import Site
@@ -63,18 +63,18 @@ def steer(
         Part([SteeringHook(site, map, value, regions) for site, map in one.maps.items()])
         for one, value in zip(steerings, strengths, strict=True)
     ]
-    stack = ExitStack()
+    undo = Undo()
     try:
-        claim(components, stack)
+        claim(components, undo)
         for region in regions:
-            for stop in getattr(region, "watch", _unwatched)(components):
-                stack.callback(stop)
+            for module, hook in getattr(region, "watch", _unwatched)(components):
+                put_pre_hook(module, hook, undo)
         for found, part in zip(modules, parts, strict=True):
             for hook in part.hooks:
-                stack.callback(found[hook.site].register_forward_hook(hook).remove)
-        return Handle(parts, stack, roots=components.values())
+                put_hook(found[hook.site], hook, undo)
+        return Handle(parts, undo, roots=components.values())
     except BaseException:
-        stack.close()
+        undo()
         raise
 
 

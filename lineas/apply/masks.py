@@ -58,11 +58,11 @@ class MaskRegion:
 
         self._resized = resized
 
-    def watch(self, components: Mapping[str, nn.Module]) -> Iterator[Callable[[], None]]:
-        """See what denoisers are given; yields what ends it."""
+    def watch(self, components: Mapping[str, nn.Module]) -> Iterator[tuple[nn.Module, Callable[..., None]]]:
+        """See what denoisers are given; yields the hooks that do."""
         for name, component in components.items():
             if not name.startswith("text_encoder"):
-                yield component.register_forward_pre_hook(self._hook(name), with_kwargs=True).remove
+                yield component, self._hook(name)
 
     def __call__(self, site: Site, z: Tensor) -> Tensor:
         component = site.name.partition(".")[0]

@@ -75,11 +75,10 @@ class ScheduledRegion:
     def __call__(self, site: Site, z: Tensor) -> float:
         return self.schedule.factor(self._step, max(1, len(self.scheduler.timesteps)))
 
-    def watch(self, components: Mapping[str, nn.Module]) -> list[Callable[[], None]]:
-        """Follow the runs of the denoisers; returns what stops it again."""
+    def watch(self, components: Mapping[str, nn.Module]) -> list[tuple[nn.Module, Callable[..., None]]]:
+        """Follow the runs of the denoisers; gives the hooks that see them."""
         found = [components[name] for name in DENOISERS if name in components]
-        note = partial(_note, self)
-        return [each.register_forward_pre_hook(note, with_kwargs=True).remove for each in found]
+        return [(each, partial(_note, self)) for each in found]
 
     def see(self, timestep: float) -> None:
         """A denoiser runs at this timestep. A pipeline sets the scheduler's timesteps anew for each run."""

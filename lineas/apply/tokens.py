@@ -57,11 +57,10 @@ class TokenRegion:
             ..., None
         ]
 
-    def watch(self, components: Mapping[str, nn.Module]) -> list[Callable[[], None]]:
-        """Follow the forwards of every language model in the components; returns what stops it again."""
+    def watch(self, components: Mapping[str, nn.Module]) -> list[tuple[nn.Module, Callable[..., None]]]:
+        """Follow the forwards of every language model in the components; gives the hooks that see them."""
         inner = [found for root in components.values() if (found := _token_module(root)) is not None]
-        hooks = [m.register_forward_pre_hook(partial(_note, self), with_kwargs=True) for m in inner]
-        return [hook.remove for hook in hooks]
+        return [(module, partial(_note, self)) for module in inner]
 
     def see(self, call: Call, ids: Tensor | None) -> None:
         """A forward begins, with these token ids (or embeddings); a step without cache continues the last."""
