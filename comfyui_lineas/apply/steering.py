@@ -35,7 +35,7 @@ def apply_steering(
     """
     placement = placement or Placement()
     tree, window = fitting_tree(model, clip, steering), placement.window(model)
-    active = {site: map for site, map in steering.maps.items() if strength and not map.is_identity}
+    active = steering.active(strength)
     text = {site: map for site, map in active.items() if acts_on_text(site.name)}
     image = {site: map for site, map in active.items() if site not in text}
     image_hooked = image if _all_by_hooks(placement) else _unpatchable(tree, image, _paths_hooked(model))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from torch import nn
 
+from lineas.architectures.table import comfyui_sites
 from lineas.errors import SiteError
 from lineas.modules.kinds import is_norm
 from lineas.modules.names import find_sites, named_modules
@@ -14,6 +15,7 @@ from lineas.steering.site import Site
 
 from ..models.names import OTHER, UNET
 
+ALL_NORMS = f"{OTHER}.*norm*"
 # The last layers of attentions and feed-forwards in numbered blocks, as diffusion transformers call them.
 _OUTPUT = re.compile(
     r"\.\d+\.(.*attn\w*\.(.*\.)?(proj|out_proj|to_out\.0|to_add_out|o)"
@@ -26,14 +28,18 @@ _OF_HEADS = re.compile(r"(query|key|q|k)_norm$|norm_?(added_)?(q|k)$|\bln_[qk]$"
 def chosen_sites(components: Mapping[str, nn.Module], patterns: Sequence[str]) -> list[Site]:
     """Sites that match patterns of canonical names; of patterns for norms only the norms with weights.
 
-    Patterns for the UNet stand for an image model of another family too. Where such a model has no norms with
-    weights in its blocks, the outputs of its attentions and feed-forwards take their place; norms of queries
-    and keys do not count unless a pattern names them, as releases differ in how they compute them. Raises
-    `SiteError` when nothing is found.
+    Patterns for the UNet stand for an image model of another family too, for whose norms the library's table
+    of architectures is asked first. Where a model that it does not know has no norms with weights in its
+    blocks, the outputs of its attentions and feed-forwards take their place; norms of queries and keys do not
+    count unless a pattern names them, as releases differ in how they compute them. Raises `SiteError` when
+    nothing is found.
     """
     if UNET not in components:
         patterns = [f"{OTHER}.{p.partition('.')[2]}" if p.startswith(f"{UNET}.") else p for p in patterns]
     table = named_modules(components)
+    if ALL_NORMS in patterns and (known := comfyui_sites(_below(OTHER, table))):
+        others = [pattern for pattern in patterns if pattern != ALL_NORMS]
+        return find_sites(components, [*(f"{OTHER}.{pattern}" for pattern in known), *others])
     found = find_sites(components, list(patterns))
     if not any(pattern.endswith("norm*") for pattern in patterns):
         return found
@@ -43,6 +49,11 @@ def chosen_sites(components: Mapping[str, nn.Module], patterns: Sequence[str]) -
     if norms or not outputs:
         return norms or _no_norms(patterns, table)
     return find_sites(components, outputs)
+
+
+def _below(component: str, names: Iterable[str]) -> list[str]:
+    start = f"{component}."
+    return [name.removeprefix(start) for name in names if name.startswith(start)]
 
 
 def _is_usual(name: str) -> bool:

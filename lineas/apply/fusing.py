@@ -84,10 +84,8 @@ def _divided(
     hooked: list[dict[Site, Map]] = []
     for one, found in zip(steerings, modules, strict=True):
         token, folded, rest = object(), {}, {}
-        for site, map in one.maps.items():
+        for site, map in one.active().items():
             module, affine = found[site], map.affine()
-            if map.is_identity:
-                continue
             # A map folded now would act before the hooks of an earlier steering.
             late = module in steered_before
             if late or affine is None or _keeps_hook(module, site, map, shared, module in followers):
@@ -114,8 +112,8 @@ def weight_patches(obj: Any, steering: Steering) -> dict[str, Tensor]:
     modules = check_fit(components, steering)
     left_out = unpatchable(components, steering)
     patches: dict[str, Tensor] = {}
-    for site, map in steering.maps.items():
-        if site in left_out or map.is_identity:
+    for site, map in steering.active().items():
+        if site in left_out:
             continue
         weight, bias = pristine(modules[site])
         affine = cast(AffineMap, map.affine())  # or it would have been left out

@@ -26,9 +26,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#5
 def cost_curve(costs: Sequence[float] | Mapping[str, Sequence[float]], title: str = "") -> Figure:
     """[k] costs, one per step, of one fit or of several by name; on a logarithmic axis where all are > 0.
 
-    Raises:
-        ConfigError: no values.
-        MissingExtraError: matplotlib is not installed.
+    Raises `ConfigError`: no values. `MissingExtraError`: matplotlib is not installed.
     """
     curves = costs if isinstance(costs, Mapping) else {"": costs}
     _need(any(len(values) for values in curves.values()), "costs")
@@ -50,9 +48,7 @@ def sites_chart(
     `depth` is the number of leading name parts, numbers apart, that make a block: with 2,
     `unet.down_blocks.0.resnets.1` belongs to `unet.down_blocks`.
 
-    Raises:
-        ConfigError: no sites.
-        MissingExtraError: matplotlib is not installed.
+    Raises `ConfigError`: no sites. `MissingExtraError`: matplotlib is not installed.
     """
     _need(bool(amounts), "sites")
     figure, axes = _figure(title, "site, in execution order", label)
@@ -72,9 +68,7 @@ def strength_curve(sweep: Sweep, names: Sequence[str] | None = None, title: str 
 
     `names` chooses and orders the measures; None draws all.
 
-    Raises:
-        ConfigError: no measures, or an unknown name.
-        MissingExtraError: matplotlib is not installed.
+    Raises `ConfigError`: no measures, or an unknown name. `MissingExtraError`: matplotlib is not installed.
     """
     chosen = list(sweep.measures) if names is None else list(names)
     _need(bool(chosen), "measures")

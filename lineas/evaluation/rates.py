@@ -74,8 +74,7 @@ def erasure_rate(before: Iterable[bool], after: Iterable[bool]) -> Rate:
     start are left out, since there is nothing to erase; a sample in which it newly appears shows in
     `presence_rate` only.
 
-    Raises:
-        MismatchError: unlike numbers of samples.
+    Raises `MismatchError`: unlike numbers of samples.
     """
     kept = retain_rate(before, after)
     return Rate(kept.total - kept.hits, kept.total)
@@ -87,8 +86,7 @@ def retain_rate(before: Iterable[bool], after: Iterable[bool]) -> Rate:
     `before`, `after`: [n] judgements of something that should survive: another object of the same prompt, or
     the subject of an unrelated prompt.
 
-    Raises:
-        MismatchError: unlike numbers of samples.
+    Raises `MismatchError`: unlike numbers of samples.
     """
     before, after = [bool(one) for one in before], [bool(one) for one in after]
     if len(before) != len(after):
@@ -102,8 +100,7 @@ def retain_rate(before: Iterable[bool], after: Iterable[bool]) -> Rate:
 def joint_rate(first: Iterable[bool], second: Iterable[bool]) -> Rate:
     """Share of [n] samples in which both are found, or both hold: sample i of one and of the other.
 
-    Raises:
-        MismatchError: unlike numbers of samples.
+    Raises `MismatchError`: unlike numbers of samples.
     """
     first, second = [bool(one) for one in first], [bool(one) for one in second]
     if len(first) != len(second):

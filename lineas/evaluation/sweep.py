@@ -45,8 +45,7 @@ class Sweep:
     def join(self, other: Sweep, suffix: str) -> Sweep:
         """Both sets of measures in one sweep, the other's names followed by the suffix.
 
-        Raises:
-            ConfigError: the strengths differ.
+        Raises `ConfigError`: the strengths differ.
         """
         if self.strengths != other.strengths:
             raise ConfigError(
@@ -80,15 +79,13 @@ def sweep_strengths(
 ) -> Sweep:
     """Draw the same prompts and seeds at each strength and measure them against the unsteered images.
 
-    Args:
-        draw: strength → n images; called once per strength, and once at 0 for the reference.
-        strengths: in any order, 0 included or not.
-        measures: name → f(images, reference) → [n] values; bools become a rate, numbers a mean.
-            `ClipScore.image_image` and `mean_square_change` fit as they are;
-            `lambda images, _: detector(images)` makes a presence rate.
+    draw: strength → n images; called once per strength, and once at 0 for the reference.
+    strengths: in any order, 0 included or not.
+    measures: name → f(images, reference) → [n] values; bools become a rate, numbers a mean.
+    `ClipScore.image_image` and `mean_square_change` fit as they are; `lambda images, _: detector(images)`
+    makes a presence rate.
 
-    Raises:
-        ConfigError: no strengths.
+    Raises `ConfigError`: no strengths.
     """
     if not strengths:
         raise ConfigError("Got no strengths, expected at least one, such as (0, 0.5, 1).")

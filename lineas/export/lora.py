@@ -58,7 +58,7 @@ def unsupported(steering: Steering, base: Mapping[str, nn.Module]) -> dict[Site,
     for site in steering.maps:
         if _lora_name(site, base) is None:
             reasons.setdefault(site, "LoRA loaders have no name for this module")
-    return {site: reason for site, reason in reasons.items() if not steering.maps[site].is_identity}
+    return {site: reason for site, reason in reasons.items() if site in steering.active()}
 
 
 def save_lora(

@@ -115,10 +115,6 @@ class Map(ABC):
         """True when no unit can change."""
         return not bool(self.support.any())
 
-    def is_off(self, strength: float) -> bool:
-        """True when nothing changes at this strength."""
-        return strength == 0 or self.is_identity
-
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Self:
         """The same map on another device or in another floating dtype."""
         return self.with_tensors(lambda tensor: tensor.to(device=device, dtype=dtype))

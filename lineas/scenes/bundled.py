@@ -23,11 +23,9 @@ def load_pipeline(dtype: Any = None) -> Any:
 
     Call it with ``num_inference_steps=1, guidance_scale=0``; images are 128 × 128 pixels.
 
-    Args:
-        dtype: torch dtype of the weights, float32 when not given.
+    dtype: torch dtype of the weights, float32 when not given.
 
-    Raises:
-        MissingExtraError: diffusers or transformers is not installed.
+    Raises `MissingExtraError`: diffusers or transformers is not installed.
     """
     diffusers = require("diffusers", "diffusers")
     require("transformers", "diffusers")

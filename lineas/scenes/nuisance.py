@@ -28,11 +28,9 @@ def basis() -> Tensor:
 def nuisance(noise: Tensor) -> np.ndarray:
     """Uniform numbers of a noise: the normal CDF of its low-frequency coefficients.
 
-    Args:
-        noise: [b, 4, 16, 16], standard normal (before the scheduler scales it).
+    noise: [b, 4, 16, 16], standard normal (before the scheduler scales it).
 
-    Returns:
-        [b, 12] float64 in (0, 1), independent and uniform when the noise is standard normal.
+    Returns [b, 12] float64 in (0, 1), independent and uniform when the noise is standard normal.
     """
     coefficients = torch.einsum("bchw,kchw->bk", noise.double().cpu(), basis())
     return torch.special.ndtr(coefficients).numpy()

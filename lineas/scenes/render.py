@@ -16,12 +16,10 @@ LARGE, SMALL, FLOOR = 72, 56, 120
 def render(scene: Scene, u: np.ndarray) -> np.ndarray:
     """The image of a scene.
 
-    Args:
-        scene: what the image shows.
-        u: [12] uniform numbers in (0, 1), see :func:`lineas.scenes.nuisance.nuisance`.
+    scene: what the image shows.
+    u: [12] uniform numbers in (0, 1), see :func:`lineas.scenes.nuisance.nuisance`.
 
-    Returns:
-        [128, 128, 3] uint8.
+    Returns [128, 128, 3] uint8.
     """
     image = veil(background(scene.place, scene.time, u), scene.weather)
     for (name, colour), (left, size) in zip(scene.objects, positions(len(scene.objects), u), strict=True):

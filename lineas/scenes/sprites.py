@@ -32,13 +32,11 @@ def _atlas() -> Image.Image:
 def sprite(name: str, colour: str | None, size: int) -> tuple[np.ndarray, np.ndarray]:
     """One object's picture.
 
-    Args:
-        name: an object of the grammar.
-        colour: a colour that it is painted in, or None for its own.
-        size: edge in pixels.
+    name: an object of the grammar.
+    colour: a colour that it is painted in, or None for its own.
+    size: edge in pixels.
 
-    Returns:
-        colours [size, size, 3] and opacity [size, size, 1], float32 in 0..1.
+    Returns colours [size, size, 3] and opacity [size, size, 1], float32 in 0..1.
     """
     row, column = divmod(OBJECTS.index(name), COLUMNS)
     cell = _atlas().crop((column * CELL, row * CELL, (column + 1) * CELL, (row + 1) * CELL))

@@ -54,6 +54,10 @@ class Steering:
         """[d] bool per site: the units that can change."""
         return {site: map.support for site, map in self.maps.items()}
 
+    def active(self, strength: float = 1.0) -> dict[Site, Map]:
+        """The maps that change anything at this strength, in execution order."""
+        return {site: map for site, map in self.maps.items() if strength and not map.is_identity}
+
     @property
     def sparsity(self) -> float:
         """Share of all units that are left alone, 0..1; 1 for an identity."""

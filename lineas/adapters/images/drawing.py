@@ -20,14 +20,13 @@ class Drawer:
     Prompt i starts from the noise of seed + i, whatever the strength and the batch size, so images differ by
     the steering alone. Several steerings act one after the other, each at its weight times the strength.
 
-    Args:
-        pipe: a diffusers pipeline, or anything called alike that has its `components`.
-        steerings: none draws unsteered images.
-        weights: λ of each steering at strength 1; None is 1 for all.
-        recipe: how the pipeline is called; None finds the pipeline's own, see `lineas.adapters.recipes`.
-        seed: of the first prompt's noise.
-        batch: prompts that are drawn at once.
-        on_images: called with the number of images done after each batch.
+    pipe: a diffusers pipeline, or anything called alike that has its `components`.
+    steerings: none draws unsteered images.
+    weights: λ of each steering at strength 1; None is 1 for all.
+    recipe: how the pipeline is called; None finds the pipeline's own, see `lineas.adapters.recipes`.
+    seed: of the first prompt's noise.
+    batch: prompts that are drawn at once.
+    on_images: called with the number of images done after each batch. schedule: over the steps, see `steer`.
     """
 
     def __init__(
@@ -40,6 +39,7 @@ class Drawer:
         seed: int = 0,
         batch: int = 8,
         on_images: Callable[[int], object] | None = None,
+        schedule: str | None = None,
     ) -> None:
         from lineas.adapters.images.recipes import recipe_for
 
@@ -54,7 +54,7 @@ class Drawer:
             )
         if hasattr(pipe, "scheduler"):
             self.pipe.scheduler = found.scheduler_for(pipe)
-        self.seed, self.batch, self.on_images = seed, max(1, batch), on_images
+        self.seed, self.batch, self.on_images, self.schedule = seed, max(1, batch), on_images, schedule
 
     def __call__(
         self, prompts: Sequence[str], strength: float = 1.0, seeds: Sequence[int] | None = None
@@ -64,7 +64,8 @@ class Drawer:
         if len(chosen) != len(prompts):
             raise MismatchError(f"Got {len(chosen)} seeds for {len(prompts)} prompts, expected one for each.")
         images: list[Image.Image] = []
-        with steer(self.pipe, self.steerings, [strength * weight for weight in self.weights]):
+        strengths = [strength * weight for weight in self.weights]
+        with steer(self.pipe, self.steerings, strengths, schedule=self.schedule):
             for start in range(0, len(prompts), self.batch):
                 part = slice(start, start + self.batch)
                 images += self._drawn(list(prompts[part]), chosen[part])

@@ -54,6 +54,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="Which tokens of a text are steered: all (default), those that are generated, or the last of "
         "the prompt and those after it.",
     )
+    parser.add_argument(
+        "--schedule",
+        metavar="A:B",
+        help="When images are steered, by share of the denoising steps: 0:0.5 is the first half; or factors "
+        "from the first step to the last, as 1,0.5,0.",
+    )
     models.add_model_options(parser)
 
 
@@ -98,7 +104,13 @@ def _images(
     prompts, numbers = [prompt for prompt, _ in each], [seed for _, seed in each]
     with bar(len(each) * len(levels), "drawing", "image") as shown:
         draw = Drawer(
-            model.obj, steerings, weights, recipe=args.recipe, batch=args.batch, on_images=shown.update
+            model.obj,
+            steerings,
+            weights,
+            recipe=args.recipe,
+            batch=args.batch,
+            on_images=shown.update,
+            schedule=args.schedule,
         )
         columns = [draw(prompts, level, numbers) for level in levels]
     if args.sweep:

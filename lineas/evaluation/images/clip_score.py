@@ -48,15 +48,13 @@ class ClipScore:
     ) -> ClipScore:
         """Load by an open_clip name, a hub name or a local folder.
 
-        Args:
-            name: an open_clip architecture ("ViT-B-32", with `pretrained`), "hf-hub:owner/name", or a folder
-                with `open_clip_config.json` and the weights, written as a path or as "local-dir:path".
-            pretrained: the weights' tag or file for an architecture name, such as "laion2b_s34b_b79k".
-            batch: images or texts per forward pass; lower it when memory runs out.
+        name: an open_clip architecture ("ViT-B-32", with `pretrained`), "hf-hub:owner/name", or a folder with
+        `open_clip_config.json` and the weights, written as a path or as "local-dir:path".
+        pretrained: the weights' tag or file for an architecture name, such as "laion2b_s34b_b79k".
+        batch: images or texts per forward pass; lower it when memory runs out.
 
-        Raises:
-            MissingExtraError: open_clip is not installed.
-            FileNotFoundError, ValueError, RuntimeError: from open_clip, when there is no such model.
+        Raises `MissingExtraError`: open_clip is not installed. `FileNotFoundError`, `ValueError`,
+        `RuntimeError`: from open_clip, when there is no such model.
         """
         open_clip = require("open_clip", "evaluation")
         path = Path(str(name).removeprefix(LOCAL))
@@ -89,8 +87,7 @@ class ClipScore:
         One string is compared with every image, such as the concept's name. Source: CLIPScore, arXiv
         2104.08718.
 
-        Raises:
-            MismatchError: unlike numbers of images and texts.
+        Raises `MismatchError`: unlike numbers of images and texts.
         """
         if isinstance(texts, str):
             return self.encode_images(images) @ self.encode_texts([texts])[0]
@@ -103,8 +100,7 @@ class ClipScore:
         IMGScore of LinEAS (arXiv 2503.10679) is this cosine of the steered and the unsteered image of the
         same prompt and seed, there with DINOv2-small features: compare figures only within one model.
 
-        Raises:
-            MismatchError: unlike numbers of images.
+        Raises `MismatchError`: unlike numbers of images.
         """
         _same_number(images, reference)
         return cosine_similarity(self.encode_images(images), self.encode_images(reference))

@@ -129,19 +129,18 @@ def concept_report(
 ) -> ConceptReport:
     """Draw both sets of prompts at every strength, look at what the images show, and count.
 
-    Args:
-        draw: (prompts, strength) → images; prompt i must start from the same noise at every strength.
-        found: a detector, images → what each of them shows.
-        concept: what is removed or added, in the detector's words.
-        prompts_with, prompts_without: held-out prompts, at least one of each.
-        strengths: in any order; 0, which everything is compared with, is measured in any case.
-        named: what a prompt names. Only that is expected in its image; None expects whatever the unsteered
-            image shows.
-        clip: adds IMGScore, a cosine in this model's space; None leaves it out.
-        text: the concept in words; with `clip` it adds CLIPScore.
+    draw: (prompts, strength) → images; prompt i must start from the same noise at every strength.
+    found: a detector, images → what each of them shows.
+    concept: what is removed or added, in the detector's words.
+    prompts_with, prompts_without: held-out prompts, at least one of each.
+    strengths: in any order; 0, which everything is compared with, is measured in any case.
+    named: what a prompt names. Only that is expected in its image; None expects whatever the unsteered image
+    shows.
+    clip: adds IMGScore, a cosine in this model's space; None leaves it out.
+    text: the concept in words; with `clip` it adds CLIPScore.
 
-    Raises:
-        PromptError: no prompts. MismatchError: `draw` or `found` gives another number than it was given.
+    Raises `PromptError`: no prompts. `MismatchError`: `draw` or `found` gives another number than it was
+    given.
     """
     if not prompts_with or not prompts_without:
         raise PromptError(

@@ -18,8 +18,7 @@ def mean_square_change(images: Sequence[Image.Image], reference: Sequence[Image.
     Values are in units of the full range, 0 … 1 per channel: 0 for equal images, 1 between black and white,
     about 0.17 between two images of uniform noise.
 
-    Raises:
-        MismatchError: unlike numbers of images, or a pair of unlike sizes.
+    Raises `MismatchError`: unlike numbers of images, or a pair of unlike sizes.
     """
     if len(images) != len(reference):
         raise MismatchError(
