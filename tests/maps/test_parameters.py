@@ -75,3 +75,11 @@ def test_a_gate_starts_where_it_was_found_without_sharing_it() -> None:
     with torch.no_grad():
         parameters.free()[0].add_(1)
     assert torch.equal(gate_start(given.source, given.target)[2], direction)
+
+
+def test_a_gate_between_sets_that_differ_by_rounding_alone_is_half_open_everywhere() -> None:
+    """Nothing is made of noise."""
+    given = start()
+    assert given.target is not None
+    _, _, direction, offset = gate_start(given.target * (1 + 1e-7), given.target)
+    assert not direction.any() and not offset.any()

@@ -56,22 +56,3 @@ def test_a_gate_starts_open_on_the_concept_and_shut_elsewhere() -> None:
     real = problem.real["source"]
     assert gates[:, 1].min() > 0.8
     assert gates[:, 2:][real[:, 2:]].mean() < 0.3
-
-
-def test_a_gate_on_nothing_is_finite_and_can_learn() -> None:
-    problem = ToyProblem()
-    problem.prompts["target"], problem.real["target"] = problem.prompts["source"], problem.real["source"]
-    Trainer(problem, TrainConfig(map="gated", steps=2)).run().check()
-
-
-def test_a_gate_between_sets_that_differ_by_rounding_alone_is_half_open_everywhere() -> None:
-    """At any micro-batch size: nothing is made of noise."""
-    for size in (0, 1, 3):
-        problem = ToyProblem()
-        problem.prompts["target"] = problem.prompts["source"] * (1 + 1e-7)
-        problem.real["target"] = problem.real["source"]
-        trainer = Trainer(problem, TrainConfig(map="gated", micro_batch=size))
-        for parameters in trainer.parameters.values():
-            map = parameters.map()
-            assert isinstance(map, GatedMap)
-            assert not map.direction.any() and not map.offset.any()

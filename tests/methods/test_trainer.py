@@ -12,7 +12,14 @@ import torch
 from toys.problem import ToyProblem, gradients_of, moved
 
 from lineas.apply.hooks import steer
-from lineas.errors import LineasError, MismatchError, NonFiniteError, SiteError, SteeringFileError
+from lineas.errors import (
+    LineasError,
+    MismatchError,
+    NonFiniteError,
+    PromptError,
+    SiteError,
+    SteeringFileError,
+)
 from lineas.fitting.progress import Progress
 from lineas.fitting.resume_files import Checkpoints, load_checkpoint, save_checkpoint
 from lineas.maths.penalties import SparseGroupLasso
@@ -235,10 +242,12 @@ def test_the_steering_does_to_the_model_what_training_saw() -> None:
     assert again.last.cost == pytest.approx(cost, rel=1e-5)
 
 
-def test_nothing_to_do_changes_nothing() -> None:
+@pytest.mark.parametrize("map", ["affine", "gated"])
+def test_prompts_that_make_no_difference_are_refused(map: str) -> None:
     problem = ToyProblem()
     problem.prompts["target"], problem.real["target"] = problem.prompts["source"], problem.real["source"]
-    assert fit(problem, config()).sparsity == 1
+    with pytest.raises(PromptError, match="make no difference"):
+        fit(problem, config(map=map))
 
 
 def test_it_stops_on_a_plateau() -> None:

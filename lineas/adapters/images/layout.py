@@ -20,10 +20,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from lineas.errors import MismatchError
+from lineas.errors import MismatchError, NonFiniteError
 from lineas.steering.site import Site
 
 PROMPTS = 3
+ATTEMPTS = 3
+"""Pairs of prompts that are tried, and the two that differ most, before a model is said not to see them."""
 MOVED = 0.2
 """A row has moved when it moved by this share of what the row that moved most did, in the same firing."""
 FAINT = 1e-4
@@ -122,6 +124,14 @@ def find_layouts(base: Run, changed: Sequence[Run]) -> dict[Site, list[Layout | 
     None is for firings that do not see the prompts, such as a pass on the empty prompt. Raises
     `MismatchError` where rows cannot be told apart by prompt, and where nothing moves at all.
     """
+    bad = next((f.site for f in base.firings if f.site and not bool(f.rows.isfinite().all())), None)
+    if bad is not None:
+        raise NonFiniteError(
+            f"What the untouched model gives is not finite, first at {bad}. Load the model in bfloat16 or "
+            "float32.",
+            step=0,
+            site=str(bad),
+        )
     moves = [_moves(base, run) for run in changed]
     strongest: dict[str, float] = {}
     for (call, _), evidence in (item for each in moves for item in each.items()):
@@ -146,15 +156,20 @@ def find_layouts(base: Run, changed: Sequence[Run]) -> dict[Site, list[Layout | 
     return layouts
 
 
-def prompts_to_change(prompts: Iterable[str]) -> list[str] | None:
-    """Two different prompts whose lengths differ least, and the longest of all; None where all are one."""
+def prompts_to_change(prompts: Iterable[str]) -> list[tuple[str, str, str]]:
+    """Two different prompts and the longest of all, several times, those whose lengths differ least first.
+
+    Empty where all prompts are one.
+    """
     ordered = sorted(set(prompts), key=lambda prompt: (len(prompt.split()), len(prompt), prompt))
-    pair = min(
-        pairwise(ordered),
-        key=lambda pair: len(pair[1].split()) - len(pair[0].split()),
-        default=None,
-    )
-    return [*pair, ordered[-1]] if pair else None
+    pairs = sorted(pairwise(ordered), key=lambda pair: len(pair[1].split()) - len(pair[0].split()))
+    apart = [(ordered[0], ordered[-1])] if pairs else []
+    return [(*pair, ordered[-1]) for pair in (*pairs[:ATTEMPTS], *apart)]
+
+
+def anything_moves(base: Run, changed: Sequence[Run]) -> bool:
+    """True where a changed prompt changes anything that the model gives."""
+    return any(bool(move.any()) for run in changed for move in _moves(base, run).values())
 
 
 def _images(output: Any) -> Tensor | None:

@@ -13,10 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lineas.adapters.images.layout import Layout, Run, find_layouts, prompts_to_change
+from lineas.adapters.images.layout import Layout, Run, anything_moves, find_layouts, prompts_to_change
 from lineas.adapters.images.prompts import TokenWatch, checked_prompts, remembered
 from lineas.adapters.images.recipes import Recipe, model_name, recipe_for
 from lineas.adapters.images.sites import diffusion_sites
+from lineas.architectures.recipe_table import ALIASES
 from lineas.errors import MismatchError, PromptError, SiteError
 from lineas.fitting.problem import Group, Problem, Rows
 from lineas.maths.pooling import MeanPooling, Pooling
@@ -137,14 +138,16 @@ class DiffusionProblem(Problem):
         apart by prompt, and `SiteError` for sites that run in none of the captured steps.
         """
         chosen = prompts_to_change(prompt for prompts in self.prompts.values() for prompt in prompts)
-        if chosen is None:
+        if not chosen:
             raise PromptError(
                 "All prompts are the same text, expected source prompts that differ from target."
             )
-        first, second, longest = chosen
         with torch.inference_mode(False), torch.no_grad(), self.frozen():
-            base = self._observed([first, second, longest])
-            changed = [self._observed([text, text, longest], base) for text in (second, first)]
+            for first, second, longest in chosen:
+                base = self._observed([first, second, longest])
+                changed = [self._observed([text, text, longest], base) for text in (second, first)]
+                if anything_moves(base, changed):  # else a tokenizer may have cut both to the same text
+                    break
         layouts = find_layouts(base, changed)
         if self.recipe.steps > 1 and not base.steps:
             raise MismatchError(
@@ -276,4 +279,5 @@ def _base_model(pipe: Any, recipe: Recipe) -> str:
     """What to call the model: its name on the hub, or that of its folder without the way to it."""
     name = model_name(pipe) or type(pipe).__name__
     name = Path(name).name if Path(name).is_dir() or Path(name).is_absolute() else name
+    name = recipe.name if ALIASES.get(name) == recipe.name and not recipe.model else name
     return f"{name} with {recipe.unet[0]}" if recipe.unet and name == recipe.model else name

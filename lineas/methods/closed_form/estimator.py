@@ -237,7 +237,7 @@ class ClosedForm:
         self._steps.start_over()
 
     def _check_difference(self) -> None:
-        if not self._differs:
+        if not self._differs and not self._steps.stopped:
             raise no_difference(len(self.maps))
 
     def _check(self, site: Site, what: str, tensors: list[Tensor]) -> None:

@@ -90,7 +90,7 @@ class _LoFiT:
         problem: TextProblem,
         config: LoFiTConfig,
         progress: Callback | None,
-        seconds: float | None,
+        seconds: float | None = None,
     ) -> None:
         self.problem, self.config = problem, config
         self.told = Steps(config.selection_steps + config.steps, progress, self.steering, seconds)

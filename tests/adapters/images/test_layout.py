@@ -55,5 +55,7 @@ def test_what_cannot_be_told_apart_is_refused() -> None:
 
 
 def test_prompts_of_like_length_are_exchanged_and_the_longest_stays() -> None:
-    assert prompts_to_change(["a b c", "a b c d e f", "x y z", "a"]) == ["a b c", "x y z", "a b c d e f"]
-    assert prompts_to_change(["a", "a"]) is None
+    first, *_, last = prompts_to_change(["a b c", "a b c d e f", "x y z", "a"])
+    assert first == ("a b c", "x y z", "a b c d e f")
+    assert last == ("a", "a b c d e f", "a b c d e f")
+    assert prompts_to_change(["a", "a"]) == []
