@@ -17,6 +17,7 @@ from lineas.methods.lineas.trainer import Trainer
 from lineas.steering.steering import Steering
 
 TRAIN = ("train", "--model", "toy", "--source", "night.txt", "--target", "day.txt", "--steps", 4)
+TRAIN += ("--learning-rate", 0.01)
 
 
 def at_step(monkeypatch: pytest.MonkeyPatch, step: int, act: Any) -> None:
