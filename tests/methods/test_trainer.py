@@ -206,7 +206,8 @@ def test_the_penalty_leaves_exact_zeros_and_progress_counts_them() -> None:
     assert reports[-1].sparsity == pytest.approx(steering.sparsity)
     assert reports[0].sparsity != reports[-1].sparsity, "a report keeps the sparsity of its own step"
     assert Trainer(ToyProblem(), config()).steering().sparsity == 1
-    assert fit(ToyProblem(), config(steps=30, sparsity=50)).sparsity == 1
+    with pytest.warns(UserWarning, match=r"No unit is steered: .* Lower sparsity \(it is 50\)"):
+        assert fit(ToyProblem(), config(steps=30, sparsity=50)).sparsity == 1
 
 
 def test_raising_the_penalty_leaves_fewer_units_with_either_optimizer() -> None:
@@ -235,10 +236,11 @@ def test_the_steering_does_to_the_model_what_training_saw() -> None:
     assert again.last.cost == pytest.approx(cost, rel=1e-5)
 
 
-def test_nothing_to_do_changes_nothing() -> None:
+def test_nothing_to_learn_is_refused() -> None:
     problem = ToyProblem()
     problem.prompts["target"], problem.real["target"] = problem.prompts["source"], problem.real["source"]
-    assert fit(problem, config()).sparsity == 1
+    with pytest.raises(PromptError, match="make no difference"):
+        fit(problem, config())
 
 
 def test_it_stops_on_a_plateau() -> None:
