@@ -12,7 +12,14 @@ import torch
 from toys.problem import ToyProblem, gradients_of, moved
 
 from lineas.apply.hooks import steer
-from lineas.errors import LineasError, MismatchError, NonFiniteError, SiteError, SteeringFileError
+from lineas.errors import (
+    LineasError,
+    MismatchError,
+    NonFiniteError,
+    PromptError,
+    SiteError,
+    SteeringFileError,
+)
 from lineas.fitting.progress import Progress
 from lineas.fitting.resume_files import Checkpoints, load_checkpoint, save_checkpoint
 from lineas.maths.penalties import SparseGroupLasso
