@@ -101,7 +101,13 @@ class TrainRequest:
     sparsity: float = _trained("sparsity", maximum=100.0, step=0.001, round=0.00001)
     preserve_weight: float = _trained("preserve_weight", maximum=100.0, step=0.05)
     learning_rate: float = _trained(
-        "learning_rate", "0 takes the preset's.", default=0.0, maximum=10.0, step=0.001, round=0.00001
+        "learning_rate",
+        "0 takes the preset's.",
+        default=0.0,
+        minimum=0.0,
+        maximum=10.0,
+        step=0.001,
+        round=0.00001,
     )
     map: str = _trained("map", f"On the bundled model {BUNDLED['map']}, with {END_TO_END}, {_IS_BEST}")
     seed: int = _trained("seed", maximum=2**31 - 1)

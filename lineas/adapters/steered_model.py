@@ -178,7 +178,10 @@ class SteeredModel:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         self._look_up_again()
-        return self.pipe(*args, **kwargs)
+        result = self.pipe(*args, **kwargs)
+        if self._applied is not None:
+            self._applied.tell_of_silence()
+        return result
 
     def __getattr__(self, name: str) -> Any:
         if name in SteeredModel.__slots__:  # not set yet, as in a copy that is being made
@@ -251,9 +254,7 @@ class SteeredModel:
     def _apply(self) -> None:
         """Take off what acts, and put on what should."""
         if self._applied is not None:
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", message=".* sites never ran", category=UserWarning)
-                self._applied.remove()
+            self._applied.remove()
         self._applied = None
         if not self._enabled or not self._active:
             return

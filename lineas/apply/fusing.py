@@ -58,12 +58,12 @@ def fuse(obj: Any, steering: Steering | Sequence[Steering], strength: Strengths 
         claim(components, undo)
         undo.add(refold, None, True)  # before the write, so that it is undone whatever comes between
         refold(strengths)
-        parts = [Part(fused=list(group)) for group in foldings]
+        parts = [Part(value, fused=list(group)) for group, value in zip(foldings, strengths, strict=True)]
         for part, found, rest, value in zip(parts, modules, hooked, strengths, strict=True):
             part.hooks = [SteeringHook(site, map, value) for site, map in rest.items()]
             for hook in part.hooks:
                 put_hook(found[hook.site], hook, undo)
-        return Handle(parts, undo, refold, components.values())
+        return Handle(parts, undo, refold, components)
     except BaseException:
         undo()
         raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
@@ -14,14 +14,16 @@ from lineas.apply.steering_hook import SteeringHook
 from lineas.apply.strengths import Strengths, strengths_for
 from lineas.apply.undo import Undo, put_pre_hook
 from lineas.errors import ConfigError
+from lineas.modules.names import named_modules
 from lineas.steering.site import Site
 from lineas.steering.steering import Steering
 
 
 @dataclass
 class Part:
-    """What one steering does on a model: its hooks, and the sites that are in weights."""
+    """What one steering does on a model: its hooks, the sites that are in weights, and how strongly."""
 
+    strength: float
     hooks: list[SteeringHook] = field(default_factory=list)
     fused: list[Site] = field(default_factory=list)
 
@@ -33,7 +35,7 @@ class Handle:
     the steerings. A handle that is dropped leaves its steerings on the model, with a warning.
 
     undo: takes everything off again. refold: sets the strengths of what is in weights, None
-    for none any more. roots: the components, to know whether they ran.
+    for none any more. components: the model's, to know whether they ran.
     """
 
     def __init__(
@@ -41,15 +43,14 @@ class Handle:
         parts: Sequence[Part],
         undo: Undo,
         refold: Callable[[Sequence[float] | None, bool], None] | None = None,
-        roots: Iterable[nn.Module] = (),
+        components: Mapping[str, nn.Module] | None = None,
     ) -> None:
         self._parts, self._refold, self._removed = parts, refold, False
         self.fused = tuple(site for part in parts for site in part.fused)
         self.hooked = tuple(hook.site for part in parts for hook in part.hooks)
-        self._ran = _Ran()
-        for root in roots:
-            put_pre_hook(root, self._ran, undo)
-        self._undo = undo
+        self._ran = {name: _Ran(root) for name, root in (components or {}).items()}
+        self._undo, self._told = undo, False
+        self._watch(components or {})
 
     @property
     def sites(self) -> list[Site]:
@@ -62,6 +63,7 @@ class Handle:
         if self._refold is not None:
             self._refold(values, False)
         for part, value in zip(self._parts, values, strict=True):
+            part.strength = value
             for hook in part.hooks:
                 hook.strength = value
 
@@ -77,17 +79,43 @@ class Handle:
             self._refold(None, keep)
         self._undo()
         self._removed = True
-        if silent := [h.site for part in self._parts for h in part.hooks if not h.has_run]:
-            self._tell_of(silent)
+        self.tell_of_silence()
 
-    def _tell_of(self, silent: Sequence[Site]) -> None:
-        if self._ran.any and any(hook.strength for part in self._parts for hook in part.hooks):
+    def tell_of_silence(self) -> None:
+        """Warn, once, of sites that have not run by now although the model did: their maps had no effect.
+
+        What is in weights is told of by components, as it has no hook of its own.
+        """
+        if self._told or not any(ran for ran in self._ran.values()):
+            return
+        if silent := [site for part in self._parts if part.strength for site in self._silent(part)]:
+            self._told = True
             warnings.warn(
-                f"{len(silent)} of {len(self.hooked)} sites never ran while they were steered, the first is "
+                f"{len(silent)} of {len(self.sites)} sites never ran while they were steered, the first is "
                 f"{silent[0]}: the model did not call these modules, as a text encoder whose embeddings are "
                 "given, or a module that was replaced or compiled.",
                 stacklevel=3,
             )
+
+    def _silent(self, part: Part) -> list[Site]:
+        fused = [site for site in part.fused if not self._ran[self._component(site)].is_sure]
+        return [*fused, *(hook.site for hook in part.hooks if not hook.has_run)]
+
+    def _watch(self, components: Mapping[str, nn.Module]) -> None:
+        """Note the runs of each component, and of the first and last of its modules that hold fused maps.
+
+        A component may run by a method of its own, as the decoder of a VAE does.
+        """
+        for name, root in components.items():
+            put_pre_hook(root, self._ran[name], self._undo)
+        table = named_modules(components) if self.fused else {}
+        for name, ran in self._ran.items():
+            sites = [site for site in self.fused if self._component(site) == name]
+            for site in {*sites[:1], *sites[-1:]}:
+                put_pre_hook(table[site.name], ran, self._undo)
+
+    def _component(self, site: Site) -> str:
+        return next((name for name in self._ran if name and site.name.startswith(f"{name}.")), "")
 
     def __enter__(self) -> Handle:
         return self
@@ -110,12 +138,28 @@ class Handle:
 
 
 class _Ran:
-    """A hook that notes whether any of the components ran."""
+    """A hook that notes whether a component ran, if it can see that: what is compiled runs no hook."""
 
-    any = False
+    def __init__(self, root: nn.Module) -> None:
+        self.ran, self._unseen = False, any(True for _ in compiled_parts(root))
+
+    @property
+    def is_sure(self) -> bool:
+        """It ran, or nobody knows."""
+        return self.ran or self._unseen
+
+    def __bool__(self) -> bool:
+        return self.ran
 
     def __call__(self, module: nn.Module, args: object, kwargs: object) -> None:
-        self.any = True
+        self.ran = True
+
+
+def compiled_parts(root: nn.Module) -> Iterator[nn.Module]:
+    """Modules of a component that torch.compile has compiled."""
+    if hasattr(root, "_orig_mod"):
+        yield root
+    yield from (m for m in root.modules() if getattr(m, "_compiled_call_impl", None) is not None)
 
 
 _OWNERS: WeakKeyDictionary[nn.Module, list[tuple[int, object]]] = WeakKeyDictionary()

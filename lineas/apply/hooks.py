@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
 
 from lineas.apply.check import check_fit
-from lineas.apply.handle import Handle, Part, as_list, claim
+from lineas.apply.handle import Handle, Part, as_list, claim, compiled_parts
 from lineas.apply.masks import Region, mask_region
 from lineas.apply.schedule import Schedule, scheduled_region
 from lineas.apply.steering_hook import SteeringHook
@@ -60,7 +60,7 @@ def steer(
     for found in modules:
         check_not_compiled(components, found)
     parts = [
-        Part([SteeringHook(site, map, value, regions) for site, map in one.maps.items()])
+        Part(value, [SteeringHook(site, map, value, regions) for site, map in one.maps.items()])
         for one, value in zip(steerings, strengths, strict=True)
     ]
     undo = Undo()
@@ -72,7 +72,7 @@ def steer(
         for found, part in zip(modules, parts, strict=True):
             for hook in part.hooks:
                 put_hook(found[hook.site], hook, undo)
-        return Handle(parts, undo, roots=components.values())
+        return Handle(parts, undo, components=components)
     except BaseException:
         undo()
         raise
@@ -80,7 +80,7 @@ def steer(
 
 def check_not_compiled(components: Mapping[str, nn.Module], modules: Mapping[Site, nn.Module]) -> None:
     """Raise `ConfigError` where hooks would stay without effect: in what torch.compile has compiled."""
-    compiled = [inner for root in components.values() for inner in _compiled(root)]
+    compiled = [inner for root in components.values() for inner in compiled_parts(root)]
     for site, module in modules.items():
         if any(module is each for outer in compiled for each in outer.modules()):
             raise ConfigError(
@@ -92,9 +92,3 @@ def check_not_compiled(components: Mapping[str, nn.Module], modules: Mapping[Sit
 def _unwatched(components: Mapping[str, nn.Module]) -> tuple[()]:
     """What a region that needs to see nothing of a run follows."""
     return ()
-
-
-def _compiled(root: nn.Module) -> Iterator[nn.Module]:
-    if hasattr(root, "_orig_mod"):
-        yield root
-    yield from (m for m in root.modules() if getattr(m, "_compiled_call_impl", None) is not None)

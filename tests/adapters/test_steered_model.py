@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -299,3 +300,18 @@ def test_a_part_that_was_replaced_is_steered_before_the_next_run(first: Steering
         wrapper.unet, wrapper.text_encoder, wrapper.vae = other.unet, other.text_encoder, other.vae
         assert torch.equal(draw(wrapper), expected)
     assert not hooks(other)
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_a_text_encoder_that_is_passed_over_is_told_after_the_call(pipe: Any, fused: bool) -> None:
+    embeds = torch.zeros(1, 12, 16)
+    with SteeredModel(pipe) as wrapper:
+        wrapper.load_steering(random_steering(pipe, 0, "text_encoder.*layer_norm1"))
+        if fused:
+            wrapper.fuse_steering()
+        with pytest.warns(UserWarning, match="2 of 2 sites never ran .* text_encoder"):
+            wrapper(prompt_embeds=embeds, num_inference_steps=1, guidance_scale=0.0, output_type="latent")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)
+            draw(wrapper)  # and it runs now
+            wrapper.unload_steerings()

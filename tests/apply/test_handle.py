@@ -71,6 +71,52 @@ def test_a_site_that_never_ran_is_told_when_the_handle_ends() -> None:
             model(noise(2, 4))
 
 
+class TwoParts(nn.Module):
+    """A text encoder that is not asked when embeddings are given, and what reads them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.components = {"text": nn.Sequential(nn.LayerNorm(4)), "unet": nn.Sequential(nn.LayerNorm(4))}
+
+    def forward(self, prompt: Any = None, embeds: Any = None) -> Any:
+        text, unet = self.components.values()
+        return unet(text(prompt) if embeds is None else embeds)
+
+
+@pytest.mark.parametrize("put_on", [steer, fuse])
+def test_a_component_that_never_ran_is_told_of_in_weights_too(put_on: Any) -> None:
+    model, x = TwoParts(), noise(2, 4)
+    steering = Steering({Site("text.0"): affine(4), Site("unet.0"): affine(4)})
+    told = pytest.warns(UserWarning, match=r"1 of 2 sites never ran .* text\.0")
+    with told, put_on(model.components, steering):
+        model(embeds=x)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with put_on(model.components, steering):
+            model(x)
+            model(embeds=x)
+        with put_on(model.components, steering, 0):
+            model(embeds=x)
+
+
+def test_a_component_that_runs_by_a_method_of_its_own_has_run() -> None:
+    model, x = TwoParts(), noise(2, 4)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with fuse(model.components, Steering({Site("text.0"): affine(4), Site("unet.0"): affine(4)})):
+            model.components["unet"](model.components["text"][0](x))
+
+
+def test_a_component_that_is_compiled_already_is_not_told_of() -> None:
+    model, x = TwoParts(), noise(2, 4)
+    model.components["text"].compile(backend="eager")
+    model.components["text"](x)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        with fuse(model.components, Steering({Site("text.0"): affine(4)})):
+            model(x)
+
+
 def test_a_dropped_handle_says_that_the_model_stays_steered() -> None:
     model = nn.ModuleDict({"site": nn.LayerNorm(4)})
     with pytest.warns(ResourceWarning, match="stays steered"):

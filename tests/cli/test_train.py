@@ -181,6 +181,13 @@ def test_bad_input_is_refused_in_one_line(lineas: Any, toy: Path, words: tuple[s
     assert not list(toy.rglob("*.safetensors"))
 
 
+def test_a_steering_that_steers_nothing_is_written_and_told_by_the_exit_code(lineas: Any, toy: Path) -> None:
+    words = (*TRAIN, "--steps", 3, "--sparsity", 1e6, "--output", "none.safetensors")
+    code, _, err = lineas(*words)
+    assert code == 2 and "none.safetensors changes nothing" in err and "Lower --sparsity" in err
+    assert Steering.load("none.safetensors").sparsity == 1
+
+
 def test_resume_takes_no_other_prompts(lineas: Any, toy: Path) -> None:
     code, _, err = lineas("train", "--resume", "x.checkpoint", "--concept", "y")
     assert code == 2

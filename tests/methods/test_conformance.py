@@ -177,6 +177,19 @@ def test_input_that_cannot_be_used(faces: dict[str, Face], face: str, case: str)
         fit(here.obj, ["only one"], here.prompts.TARGET, method=method, **here.options)
 
 
+@pytest.mark.parametrize("case", [case for case in ALL if case != "lofit with a reward"])
+def test_sets_that_are_equal_are_told(faces: dict[str, Face], case: str) -> None:
+    here, name = faces["language"], case.partition(" ")[0]
+    source, mixed = here.prompts.SOURCE, here.prompts.SOURCE[::-1]
+    given = {**SHORT.get(case, {}), **here.options}
+    if METHODS[name].needs_texts:
+        with pytest.warns(UserWarning, match="source texts are the target texts"):
+            fit(here.obj, source, mixed, method=name, **given)
+    else:
+        with pytest.raises(PromptError, match="make no difference"):
+            fit(here.obj, source, mixed, method=name, **given)
+
+
 @pytest.mark.parametrize("name", [name for name, method in METHODS.items() if method.needs_texts])
 def test_methods_for_texts_say_so_on_images(faces: dict[str, Face], name: str) -> None:
     with pytest.raises(MismatchError, match="language models alone"):

@@ -213,7 +213,8 @@ def test_the_penalty_leaves_exact_zeros_and_progress_counts_them() -> None:
     assert reports[-1].sparsity == pytest.approx(steering.sparsity)
     assert reports[0].sparsity != reports[-1].sparsity, "a report keeps the sparsity of its own step"
     assert Trainer(ToyProblem(), config()).steering().sparsity == 1
-    assert fit(ToyProblem(), config(steps=30, sparsity=50)).sparsity == 1
+    with pytest.warns(UserWarning, match=r"No unit is steered: .* Lower sparsity \(it is 50\)"):
+        assert fit(ToyProblem(), config(steps=30, sparsity=50)).sparsity == 1
 
 
 def test_raising_the_penalty_leaves_fewer_units_with_either_optimizer() -> None:

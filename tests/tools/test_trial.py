@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from random import Random
 
 import pytest
 
 from tools.trial import __main__ as trial
-from tools.trial import files, hostile, interruptions, kills, tiny
+from tools.trial import files, hostile, interruptions, kills, running, tiny
 from tools.trial.counts import Counts, in_a_child
 from tools.trial.mutations import mutated
 
@@ -46,6 +47,18 @@ def test_short_memory(counts: Counts) -> None:
 def test_interrupts_of_fuse(counts: Counts) -> None:
     interruptions.fuse_interrupts(counts, 20, 15)
     assert counts.tries == 20 and not [end for end in counts.ends if end.startswith("weights")]
+
+
+def test_threads(counts: Counts) -> None:
+    running.threads(counts, 24, 16)
+    assert_fine(counts, 24)
+
+
+def test_faults_in_forwards(counts: Counts) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        running.faults(counts, 12, 17)
+    assert_fine(counts, 12)
 
 
 def test_escapes(counts: Counts, tmp_path: Path) -> None:

@@ -99,6 +99,11 @@ def _train(
         say(f"stopped by {outcome.stopped}, with what there was")
     elif outcome.checkpointed or (args.resume and checkpoint.resolve() == Path(args.resume).resolve()):
         checkpoint.unlink(missing_ok=True)
+    if outcome.steering.sparsity == 1 and not outcome.stopped:
+        raise ConfigError(
+            f"The steering in {output} changes nothing: no unit is steered. Lower --sparsity if it is given, "
+            "or give more prompts or other sites."
+        )
 
 
 def build_problem(model: models.Model, asked: Run, seed: int) -> Problem:

@@ -21,7 +21,9 @@ class TrainConfig(Options):
 
     steps: int = option(100, "Largest number of steps; more follow the targets more closely.", minimum=1)
     learning_rate: float = option(
-        0.05, "Size of the first step; it falls to 0 along a cosine. Halve it when the cost jumps.", minimum=0
+        0.05,
+        "Size of the first step; it falls to 0 along a cosine. Halve it when the cost jumps.",
+        minimum=1e-8,
     )
     optimizer: Literal["adam", "sgd"] = option(
         "adam", "adam: each number finds its own step size; sgd: the paper's plain gradient descent."
@@ -87,6 +89,11 @@ class TrainConfig(Options):
         parse_pooling(self.rows)
         if self.preserve_rows != "auto":
             parse_pooling(self.preserve_rows)
+
+    def preserve_pooling(self, is_text: bool) -> str:
+        """What "auto" stands for: each token of a text decides what follows; a mean hides most of them."""
+        automatic = "tokens:16" if is_text else self.rows
+        return automatic if self.preserve_rows == "auto" else self.preserve_rows
 
 
 PRESETS = {name: TrainConfig.preset(name) for name in TrainConfig.presets}

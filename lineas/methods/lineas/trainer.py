@@ -63,7 +63,7 @@ class Trainer:
         self.history: list[float] = []
         pooling: dict[Group, Pooling] = {
             "source": parse_pooling(self.config.rows, self.config.seed),
-            "preserve": parse_pooling(_preserve_rows(problem, self.config), self.config.seed),
+            "preserve": parse_pooling(self.config.preserve_pooling(problem.is_text), self.config.seed),
         }
         self.batches = MicroBatches(problem, self.config.micro_batch)
         with self._ready():
@@ -124,7 +124,13 @@ class Trainer:
         """
         last, start = self.objective.last, self.objective.start
         if last.bad_site is None and last.objective <= 1.001 * start.objective:
-            return self.steering()
+            steering = self.steering()
+            if self.steps.count and steering.sparsity == 1:
+                warnings.warn(
+                    f"No unit is steered: nothing changes. Lower sparsity (it is {self.config.sparsity:g}).",
+                    stacklevel=3,
+                )
+            return steering
         kept = f"those of step {self._best.steps}" if self._best.steps else "maps that change nothing"
         warnings.warn(
             f"After {self.steps.count} steps the cost was above that of the untouched model, so {kept} are "
@@ -274,12 +280,6 @@ class Trainer:
             site=str(site),
             steering=self._steering(self._best) if self._best.steps else None,
         )
-
-
-def _preserve_rows(problem: Problem, config: TrainConfig) -> str:
-    """What "auto" stands for: each token of a text decides what comes next, and a mean hides most of them."""
-    automatic = "tokens:16" if problem.is_text else config.rows
-    return automatic if config.preserve_rows == "auto" else config.preserve_rows
 
 
 def fit(

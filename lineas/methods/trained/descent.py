@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
 from collections.abc import Callable, Sequence
 
 import torch
@@ -57,6 +59,7 @@ class TargetLikelihood:
     """The mean loss of the target texts, in nats per token; every text counts alike."""
 
     def __init__(self, problem: TextProblem, batches: MicroBatches) -> None:
+        warn_of_equal_texts(problem)
         self._problem, self._batches = problem, batches
 
     def __call__(self, transform: MakeTransform, parameters: Sequence[Tensor], step: int) -> float:
@@ -71,6 +74,19 @@ class TargetLikelihood:
                 loss.backward()
             total += loss.item()
         return total
+
+
+def warn_of_equal_texts(problem: TextProblem) -> None:
+    """Warn where the source texts are the target texts: nothing lies between the two."""
+    source, target = (
+        problem.openings(group, range(problem.sizes[group]), sys.maxsize) for group in ("source", "target")
+    )
+    if sorted(source) == sorted(target):
+        warnings.warn(
+            "The source texts are the target texts, so the steering leads from neither to the other: it only "
+            "makes those texts likelier. Give other texts for one of them.",
+            stacklevel=2,
+        )
 
 
 def forget_gradients(parameters: Sequence[Tensor]) -> None:

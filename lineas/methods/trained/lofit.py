@@ -36,7 +36,9 @@ class LoFiTConfig(Options):
     steps: int = option(50, "Steps that learn the offsets, after the units are chosen.", minimum=1)
     selection_steps: int = option(20, "Steps that learn which units matter.", minimum=1)
     learning_rate: float = option(
-        0.02, "Size of the first step; it falls to 0 along a cosine. Halve it when the loss jumps.", minimum=0
+        0.02,
+        "Size of the first step; it falls to 0 along a cosine. Halve it when the loss jumps.",
+        minimum=1e-8,
     )
     kept: float = option(0.1, "Share of all units that get an offset, 0 to 1.", minimum=0)
     scale_penalty: float = option(

@@ -29,7 +29,7 @@ class ReFTConfig(Options):
     learning_rate: float = option(
         0.002,
         "Size of the first step; it falls to 0 along a cosine. Halve it when the loss jumps.",
-        minimum=0,
+        minimum=1e-8,
     )
     rank: int = option(4, "Dimensions of the subspace that is edited at each site.", minimum=1)
     micro_batch: int = option(
