@@ -44,6 +44,12 @@ def assemble(trained: Path, autoencoder: Path) -> StableDiffusionPipeline:
     )
 
 
+def add_words(built: Path, folder: Path) -> None:
+    """Put the vocabulary and merges beside the saved tokenizer: transformers 5 leaves them out, 4 needs them."""
+    for name in ("vocab.json", "merges.txt"):
+        shutil.copy(built / name, folder)
+
+
 def tidy(folder: Path) -> None:
     """Leave out of the configurations what only the training machine knew, and what loading remarks on."""
     for path in folder.rglob("*.json"):
@@ -66,6 +72,7 @@ def main() -> None:
     shutil.rmtree(PIPELINE, ignore_errors=True)
     (WEIGHTS / "figures").mkdir(parents=True, exist_ok=True)
     assemble(arguments.trained, arguments.autoencoder).save_pretrained(PIPELINE)
+    add_words(arguments.trained / "tokenizer", PIPELINE / "tokenizer")
     tidy(PIPELINE)
     if arguments.detector:
         shutil.copy(arguments.detector / "detector.safetensors", WEIGHTS)
