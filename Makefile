@@ -30,11 +30,11 @@ check: lint
 
 # The oldest versions that pyproject.toml allows, in an environment of their own. They need Python 3.10 or 3.11.
 OLDEST := .venv-oldest
-OLDEST_PYTHON ?= $(firstword $(foreach name,python3.10 python3.11,$(shell command -v $(name))) $(PYTHON))
+OLDEST_PYTHON ?= $(shell for name in python3.10 python3.11 $(PYTHON); do $$name -c '' 2>/dev/null && echo $$name && break; done)
 OLDEST_RUN := OMP_NUM_THREADS=1 $(OLDEST)/bin
 
 check-oldest: $(OLDEST)/.stamp
-	$(OLDEST_RUN)/lineas demo --steps 2 --held-out 4 --seconds 30 --output $(OLDEST)/demo --force
+	$(OLDEST_RUN)/lineas demo --steps 2 --held-out 4 --seconds 30 --output $(OLDEST)/demo
 	$(OLDEST_RUN)/python -m pytest -q -n auto --dist loadfile -m "not slow" $(FAST) $(OLDEST_TESTS)
 
 # What depends most on the versions of the model libraries, beside the fast tests.
