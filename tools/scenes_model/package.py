@@ -46,7 +46,7 @@ def assemble(trained: Path, autoencoder: Path) -> StableDiffusionPipeline:
 
 
 def add_words(built: Path, folder: Path) -> None:
-    """Put the vocabulary and merges beside the saved tokenizer: transformers 5 leaves them out, 4 needs them."""
+    """Put vocabulary and merges beside the tokenizer: transformers 5 leaves them out, 4 needs them."""
     for name in ("vocab.json", "merges.txt"):
         shutil.copy(built / name, folder)
 

@@ -62,7 +62,7 @@ def plain_weights(model: Any) -> Any:
 
 
 def _dtype_word(version: str) -> str:
-    """What transformers of this version calls the dtype: before 4.56 another word, `dtype` is unknown to it."""
+    """What this version of transformers calls the dtype; before 4.56 `dtype` is unknown to it."""
     return "dtype" if tuple(map(int, version.split(".")[:2])) >= (4, 56) else "torch_dtype"
 
 
