@@ -11,7 +11,7 @@ COMFYUI_PATHS ?= $(shell ls -d $(HOME)/ComfyUI $(HOME)/ComfyUI-[0-9]* 2>/dev/nul
 # `lineas demo` takes options: make demo ARGS="--help"
 ARGS ?=
 
-.PHONY: demo test check lint test-comfyui
+.PHONY: demo test check check-oldest lint test-comfyui
 
 demo: $(VENV)/.demo-stamp
 	$(BIN)/lineas demo $(ARGS)
@@ -27,6 +27,24 @@ test: lint
 
 check: lint
 	$(PYTEST) -m "not slow" $(FAST)
+
+# The oldest versions that pyproject.toml allows, in an environment of their own. They need Python 3.10 or 3.11.
+OLDEST := .venv-oldest
+OLDEST_PYTHON ?= $(shell for name in python3.10 python3.11 $(PYTHON); do $$name -c '' 2>/dev/null && echo $$name && break; done)
+OLDEST_RUN := OMP_NUM_THREADS=1 $(OLDEST)/bin
+
+check-oldest: $(OLDEST)/.stamp
+	$(OLDEST_RUN)/lineas demo --steps 2 --held-out 4 --seconds 30 --output $(OLDEST)/demo
+	$(OLDEST_RUN)/python -m pytest -q -n auto --dist loadfile -m "not slow" $(FAST) $(OLDEST_TESTS)
+
+# What depends most on the versions of the model libraries, beside the fast tests.
+OLDEST_TESTS := tests/scenes tests/methods/test_trainer.py tests/adapters/language/test_loading.py
+
+$(OLDEST)/.stamp: pyproject.toml tools/oldest.txt
+	test -x $(OLDEST)/bin/python || $(OLDEST_PYTHON) -m venv $(OLDEST)
+	$(OLDEST)/bin/python -m pip install -q $(PIP_ARGS) -c tools/oldest.txt -e ".[diffusers,evaluation,gguf]" \
+		pytest pytest-xdist hypothesis scipy
+	touch $@
 
 lint: $(VENV)/.test-stamp
 	$(BIN)/ruff check .

@@ -53,7 +53,8 @@ class SparseGroupLasso:
         norm = torch.linalg.vector_norm(soft)
         # The norm is replaced where it is not divided by, so that no gradient meets 0/0.
         kept = norm > threshold
-        shrunk = soft * (1 - threshold / torch.where(kept, norm, 1))
+        # Among subnormal numbers the quotient overflows.
+        shrunk = soft * (1 - (threshold / torch.where(kept, norm, 1)).clamp_max(1))
         return torch.where(kept, shrunk, 0).to(x.dtype)
 
     def _diagonal_prox(self, x: Tensor, step: Tensor) -> Tensor:

@@ -95,6 +95,12 @@ def test_it_brings_no_two_points_apart(
     assert (prox(x, step) - prox(y, step)).norm() <= (x - y).norm() + 1e-9
 
 
+def test_subnormal_numbers_stay_finite() -> None:
+    assert (
+        SparseGroupLasso(0.0, 1.0).prox(torch.tensor([5e-323], dtype=torch.float64), 5e-324).isfinite().all()
+    )
+
+
 def test_the_value_is_the_formula() -> None:
     assert SparseGroupLasso(2, 3).value(torch.tensor([3.0, -4.0, 0, 0])) == 2 * 7 + 3 * 2 * 5
 

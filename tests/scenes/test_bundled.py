@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from lineas.evaluation.images.clip_score import ClipScore
 from lineas.scenes.bundled import CLIP, PIPELINE, WEIGHTS, accuracies, load_pipeline
@@ -59,6 +60,22 @@ def test_every_known_word_is_one_token(pipe):
     from lineas.scenes.grammar import vocabulary
 
     assert all(len(pipe.tokenizer(word).input_ids) == 3 for word in vocabulary())
+
+
+def test_transformers_4_and_5_find_the_same_text_encoder(pipe):
+    """4 reads vocab.json and merges.txt, and leaves every weight untrained whose name lacks `text_model.`."""
+    folder = PIPELINE / "text_encoder"
+    assert all(name.startswith("text_model.") for name in load_file(folder / "model.safetensors"))
+    for name in ("vocab.json", "merges.txt"):
+        assert (PIPELINE / "tokenizer" / name).read_bytes() == (CLIP / name).read_bytes()
+    assert pipe.tokenizer("a cat at night").input_ids == [
+        325,
+        *pipe.tokenizer.convert_tokens_to_ids(["a</w>", "cat</w>", "at</w>", "night</w>"]),
+        326,
+    ]
+    stored = load_file(folder / "model.safetensors")["text_model.final_layer_norm.weight"]
+    loaded = {k.removeprefix("text_model."): v for k, v in pipe.text_encoder.state_dict().items()}
+    assert torch.equal(loaded["final_layer_norm.weight"], stored)
 
 
 def test_the_detector_reads_fresh_renders():

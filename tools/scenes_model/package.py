@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 from diffusers import AutoencoderTiny, EulerDiscreteScheduler, StableDiffusionPipeline
+from safetensors.torch import load_file, save_file
 
 from lineas.scenes.bundled import CLIP, PIPELINE, WEIGHTS
 from tools.scenes_model.denoiser import Denoiser
@@ -44,6 +45,18 @@ def assemble(trained: Path, autoencoder: Path) -> StableDiffusionPipeline:
     )
 
 
+def add_words(built: Path, folder: Path) -> None:
+    """Put vocabulary and merges beside the tokenizer: transformers 5 leaves them out, 4 needs them."""
+    for name in ("vocab.json", "merges.txt"):
+        shutil.copy(built / name, folder)
+
+
+def prefix_names(path: Path) -> None:
+    """Name the text encoder's weights as transformers 4 does; 5 reads both, 4 takes no others."""
+    weights = {f"text_model.{name.removeprefix('text_model.')}": w for name, w in load_file(path).items()}
+    save_file(weights, path, metadata={"format": "pt"})
+
+
 def tidy(folder: Path) -> None:
     """Leave out of the configurations what only the training machine knew, and what loading remarks on."""
     for path in folder.rglob("*.json"):
@@ -66,6 +79,8 @@ def main() -> None:
     shutil.rmtree(PIPELINE, ignore_errors=True)
     (WEIGHTS / "figures").mkdir(parents=True, exist_ok=True)
     assemble(arguments.trained, arguments.autoencoder).save_pretrained(PIPELINE)
+    add_words(arguments.trained / "tokenizer", PIPELINE / "tokenizer")
+    prefix_names(PIPELINE / "text_encoder" / "model.safetensors")
     tidy(PIPELINE)
     if arguments.detector:
         shutil.copy(arguments.detector / "detector.safetensors", WEIGHTS)

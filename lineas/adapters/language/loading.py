@@ -30,7 +30,8 @@ def load_language_model(
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(place, **options)
         dtype = dtype or (torch.float32 if options else "auto")  # type: ignore[assignment]
-        model = transformers.AutoModelForCausalLM.from_pretrained(place, dtype=dtype, **options)
+        options[_dtype_word(transformers.__version__)] = dtype
+        model = transformers.AutoModelForCausalLM.from_pretrained(place, **options)
     except (OSError, ValueError) as error:
         first = str(error).strip().partition("\n")[0]
         raise HubError(
@@ -58,6 +59,11 @@ def plain_weights(model: Any) -> Any:
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
     return model
+
+
+def _dtype_word(version: str) -> str:
+    """What this version of transformers calls the dtype; before 4.56 `dtype` is unknown to it."""
+    return "dtype" if tuple(map(int, version.split(".")[:2])) >= (4, 56) else "torch_dtype"
 
 
 def _where(path: Path) -> tuple[str, dict[str, Any]]:
