@@ -171,18 +171,18 @@ def test_recomputing_blocks_that_add_in_place_changes_nothing(comfyui: Any, name
 
 BLOCKS = {
     "flux": {
-        *(f"double_blocks.0.{stream}_{part}" for stream in ("img", "txt") for part in ("attn.proj", "mlp.2")),
+        *(f"double_blocks.0.img_{part}" for part in ("attn.proj", "mlp.2")),
         "single_blocks.0.linear2",
     },
     "sd3": {
         *(f"joint_blocks.{i}.x_block.{part}" for i in (0, 1) for part in ("attn.proj", "mlp.fc2")),
-        *(f"joint_blocks.0.context_block.{part}" for part in ("attn.proj", "mlp.fc2")),
     },
     "qwen_image": {
-        *(f"transformer_blocks.{i}.attn.{part}" for i in (0, 1) for part in ("to_out.0", "to_add_out")),
-        *(f"transformer_blocks.{i}.{part}_mlp.net.2" for i in (0, 1) for part in ("img", "txt")),
+        *(f"transformer_blocks.{i}.{part}" for i in (0, 1) for part in ("attn.to_out.0", "img_mlp.net.2")),
     },
-    "wan": {f"blocks.{i}.norm3" for i in (0, 1)},
+    "wan": {
+        *(f"blocks.{i}.{part}" for i in (0, 1) for part in ("self_attn.o", "cross_attn.o", "ffn.2")),
+    },
 }
 
 
