@@ -17,6 +17,7 @@ from lineas.adapters.images.layout import Layout, Run, anything_moves, find_layo
 from lineas.adapters.images.prompts import TokenWatch, checked_prompts, remembered
 from lineas.adapters.images.recipes import Recipe, model_name, recipe_for
 from lineas.adapters.images.sites import diffusion_sites
+from lineas.architectures.recipe_table import REPOSITORIES
 from lineas.errors import MismatchError, PromptError, SiteError
 from lineas.fitting.problem import Group, Problem, Rows
 from lineas.maths.pooling import MeanPooling, Pooling
@@ -277,6 +278,6 @@ def _is_text(site: Site) -> bool:
 def _base_model(pipe: Any, recipe: Recipe) -> str:
     """What to call the model: its name on the hub, or that of its folder without the way to it."""
     name = model_name(pipe) or type(pipe).__name__
-    name = Path(name).name if Path(name).is_dir() or Path(name).is_absolute() else name
-    name = name.removeprefix("lineas/")  # a model of the library's own goes by its name alone, in every face
+    local = name not in REPOSITORIES and (Path(name).is_dir() or Path(name).is_absolute())
+    name = Path(name).name if local else name
     return f"{name} with {recipe.unet[0]}" if recipe.unet and name == recipe.model else name
