@@ -17,7 +17,7 @@ demo: $(VENV)/.demo-stamp
 	$(BIN)/lineas demo $(ARGS)
 
 # One thread for each of the tests' processes: small models gain nothing from more. One ComfyUI, whose needs are here.
-PYTEST := COMFYUI_PATHS="$(COMFYUI_PATH)" OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist loadfile
+PYTEST := COMFYUI_PATHS="$(if $(wildcard $(COMFYUI_PATH)/main.py),$(COMFYUI_PATH),:)" OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist loadfile
 # The part that every change should pass: no model library beyond toys, no ComfyUI, no benchmark; within a minute.
 FAST := tests/maps tests/maths tests/steering tests/modules tests/apply tests/fitting tests/export tests/pictures \
 	tests/prompts tests/test_layers.py tests/test_errors.py tests/test_version.py
