@@ -1,6 +1,6 @@
 """Draw the icon of the node pack: points of one distribution carried, in order, onto those of another.
 
-python docs/make_icon.py        # writes docs/images/icon.png
+python docs/make_icon.py        # writes docs/images/icon.png, and banner.png with the name beside it
 """
 
 from __future__ import annotations
@@ -9,11 +9,16 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
+from lineas.pictures.lettering import Lettering
+
 SIDE, SCALE = 400, 4
 NIGHT, DAY, GROUND = (92, 107, 192), (255, 183, 77), (24, 26, 40)
 SOURCE = (0.20, 0.33, 0.43, 0.53, 0.63, 0.80)
 TARGET = (0.15, 0.26, 0.38, 0.58, 0.73, 0.85)
 LEFT, RIGHT, RADIUS, LINE = 0.24, 0.76, 0.036, 0.016
+BANNER = (1260, 540)
+"""Pixels of the banner: 21 to 9."""
+NAME, SAID = "LinEAS", "Remove, add, dial: steer what a model draws"
 
 
 def icon() -> Image.Image:
@@ -28,6 +33,18 @@ def icon() -> Image.Image:
         for height in heights:
             _disc(draw, x * side, height * side, RADIUS * side, colour)
     return picture.resize((SIDE, SIDE), Image.Resampling.LANCZOS)
+
+
+def banner() -> Image.Image:
+    """[540, 1260] RGB: the icon, the name and what it is for."""
+    width, height = BANNER
+    picture = Image.new("RGB", BANNER, GROUND)
+    mark = icon()
+    picture.paste(mark, (70, (height - SIDE) // 2), mark)
+    draw, left = ImageDraw.Draw(picture), 70 + SIDE + 40
+    Lettering(130).write(draw, (left, height // 2 - 130), NAME, (240, 240, 245))
+    Lettering(32).write(draw, (left + 8, height // 2 + 60), SAID, DAY)
+    return picture
 
 
 def _path(draw: ImageDraw.ImageDraw, start: float, end: float, side: int) -> None:
@@ -45,6 +62,7 @@ def _disc(draw: ImageDraw.ImageDraw, x: float, y: float, radius: float, colour: 
 
 
 if __name__ == "__main__":
-    path = Path(__file__).parent / "images" / "icon.png"
-    icon().save(path, optimize=True)
-    print(path)
+    folder = Path(__file__).parent / "images"
+    for name, picture in (("icon", icon()), ("banner", banner())):
+        picture.save(folder / f"{name}.png", optimize=True)
+        print(folder / f"{name}.png")

@@ -6,6 +6,7 @@ import ast
 import os
 from importlib import import_module
 from pathlib import Path
+from runpy import run_path
 from typing import Any
 
 import pytest
@@ -60,7 +61,9 @@ def test_blocks_run_to_their_end(
             os.symlink(file, tmp_path / file.name)
         else:
             (tmp_path / file.name).write_bytes(file.read_bytes())
-    exec(compile(text, page, "exec"), given(page))
+    block = tmp_path / "block.py"
+    block.write_text(text, encoding="utf-8")
+    run_path(str(block), given(page))
 
 
 @pytest.mark.parametrize(("page", "text"), PYTHON, ids=IDS)

@@ -151,27 +151,3 @@ def test_other_things_called_lineas_are_passed_over(tmp_path: Path) -> None:
     (tmp_path / "lineas").mkdir()  # as the folder of the pack itself in custom_nodes
     (tmp_path / "lineas" / "__init__.py").write_text("")
     assert Path(library_after("", tmp_path)[0]) == ROOT / "lineas" / "__init__.py"
-
-
-def test_what_is_published_holds_the_help_pages_and_no_tests() -> None:
-    if not (ROOT / ".git").exists():
-        pytest.skip("not a checkout: git tells what .comfyignore leaves out")
-
-    def left_out(path: str) -> bool:
-        asked = [
-            "git",
-            "-c",
-            f"core.excludesFile={ROOT / '.comfyignore'}",
-            "check-ignore",
-            "--no-index",
-            path,
-        ]
-        return subprocess.run(asked, cwd=ROOT, capture_output=True).returncode == 0
-
-    kept = [
-        "comfyui_lineas/web/docs/LineasApplySteering.md",
-        "workflows/try_it_now.json",
-        "lineas/version.py",
-    ]
-    assert not any(map(left_out, kept))
-    assert all(map(left_out, ["docs/comfyui.md", "tests/conftest.py", "benchmarks/README.md", "Makefile"]))

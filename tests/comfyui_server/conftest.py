@@ -23,6 +23,13 @@ QUICK = {"count": 2}, {"steps": 3, "preview_every": 1, "micro_batch": 2, "learni
 REQUIRED = ("aiohttp", "comfyui_frontend_package", "torchsde", "einops", "av", "alembic")
 
 
+def needs_of_a_server() -> None:
+    """Skip the test where ComfyUI's requirements are not installed."""
+    for module in REQUIRED:
+        if importlib.util.find_spec(module) is None:
+            pytest.skip(f"ComfyUI's requirements are not installed for {sys.executable}: no {module}")
+
+
 def workflow(name: str) -> Workflow:
     saved: Workflow = json.loads((WORKFLOWS / f"{name}.json").read_text(encoding="utf-8"))
     return saved
@@ -60,9 +67,7 @@ class Comfy:
 def comfy(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Comfy]:
     if request.param is None:
         pytest.skip("no ComfyUI: set COMFYUI_PATH to a folder with its main.py (~/ComfyUI is looked at too)")
-    for module in REQUIRED:
-        if importlib.util.find_spec(module) is None:
-            pytest.skip(f"ComfyUI's requirements are not installed for {sys.executable}: no {module}")
+    needs_of_a_server()
     folder: Path = request.param
     with running(folder, tmp_path_factory.mktemp(folder.name)) as server:
         client = ComfyClient(server.url)

@@ -55,20 +55,23 @@ def installations() -> list[Path]:
 
 
 @contextmanager
-def running(comfyui: Path, base: Path, patience: float = 300) -> Iterator[ComfyServer]:
+def running(
+    comfyui: Path, base: Path, patience: float = 300, pack: Path = REPOSITORY
+) -> Iterator[ComfyServer]:
     """Start ComfyUI, wait until it answers, and stop it in any case.
 
     Args:
         comfyui: folder with ComfyUI's main.py.
         base: empty folder for its models, input, output and user data.
         patience: seconds to wait for it to answer.
+        pack: folder of the node pack.
 
     Raises:
         ServerError: it ended early, did not answer in time, or could not import the pack.
     """
     for folder in FOLDERS:
         (base / folder).mkdir(parents=True, exist_ok=True)
-    (base / "custom_nodes" / PACK).symlink_to(REPOSITORY, target_is_directory=True)
+    (base / "custom_nodes" / PACK).symlink_to(pack, target_is_directory=True)
     server = ComfyServer(f"http://127.0.0.1:{_free_port()}", base, base / "comfyui.log")
     with server.log.open("wb") as log:
         process = subprocess.Popen(
