@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor
@@ -16,6 +16,7 @@ from lineas.errors import ConfigError, MapError
 from lineas.maps.base import Map
 from lineas.maps.stacked import join
 from lineas.steering.fingerprints import joined, restricted, same_weights
+from lineas.steering.hub_names import FILE, HubName, hub_name
 from lineas.steering.provenance import Provenance, Setting
 from lineas.steering.site import Site, match_names
 from lineas.steering.summary import headline, table
@@ -146,10 +147,47 @@ class Steering:
 
     @classmethod
     def load(cls, path: str | Path) -> Steering:
-        """Read a file written by `save`; see `lineas.steering.files.load_steering`."""
+        """Read what `save` wrote, or one of the hub, "hf:owner/name"; see `load_steering` and `hub_name`."""
         from lineas.steering.files import load_steering
 
+        if (name := hub_name(path)) is not None:
+            from lineas.steering.hub import pull
+
+            return pull(name)
         return load_steering(path)
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        about: str = "",
+        license: str | None = None,
+        figures: Mapping[str, object] | str | None = None,
+        pictures: Mapping[str, str | Path] | None = None,
+        **options: Any,
+    ) -> str:
+        """Put it on the Hugging Face hub with a card; returns its address there.
+
+        repo_id: "owner/name". about: a sentence on what it does. license: None takes that of its model, where
+        the hub knows it. figures: by name, {row: {column: figure}} for a table, or the Markdown that reports
+        give. pictures: image files by caption. options: those of huggingface_hub's mixin, such as
+        `private`, `token`, `branch` and `create_pr`. Raises `HubError`.
+        """
+        from lineas.steering.card import Card
+        from lineas.steering.hub import push
+
+        return push(self, repo_id, Card(about, license, figures or {}, pictures or {}), **options)
+
+    @classmethod
+    def from_pretrained(cls, repo_id: str | Path, filename: str = FILE, **options: Any) -> Steering:
+        """Load what `push_to_hub` wrote, from the hub or from a folder.
+
+        filename: where a repository holds several. options: `revision`, `token`, `cache_dir`,
+        `force_download`, `local_files_only`. Raises `HubError`, and `SteeringFileError` for a bad file.
+        """
+        from lineas.steering.hub import pull
+
+        return pull(HubName(str(repo_id), filename), **options)
 
     def _mapped(self, change: Callable[[Map], Map]) -> Steering:
         return Steering({site: change(map) for site, map in self.maps.items()}, self.provenance)

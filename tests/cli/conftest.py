@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -90,8 +91,8 @@ def _desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def desk(_desk: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """What the documentation works on, in one folder; trainings take a step, and the hub is not asked."""
+def desk(_desk: Path, hub: Any, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What the documentation works on, in one folder and at a stand-in for the hub; trainings take a step."""
     from lineas.methods.lineas.config import TrainConfig
     from lineas.methods.trained.lofit import LoFiTConfig
 
@@ -99,5 +100,5 @@ def desk(_desk: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(TrainConfig, "presets", {"fast": {"steps": 1}, "paper": paper})
     short = {"steps": 1, "selection_steps": 1, "openings": 2, "samples": 2, "new_tokens": 2}
     monkeypatch.setattr(LoFiTConfig, "presets", {"fast": short})
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    hub.files["name/no-fog"] = {"steering.safetensors": (_desk / "no-fog.safetensors").read_bytes()}
     return _desk

@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from toys.models import affine
 
 from lineas.cli.commands import generate
+from lineas.scenes.bundled import CLIP
 from lineas.steering.provenance import Provenance
 from lineas.steering.site import Site
 from lineas.steering.steering import Steering
@@ -42,6 +43,27 @@ def test_the_inverse_undoes(lineas: Any, steering_file: Path) -> None:
     assert lineas("invert", steering_file)[0] == 2
     assert lineas("invert", steering_file, "--force")[0] == 0
     assert lineas("invert", steering_file, "--force", "--min-scale", "0")[0] == 2
+
+
+def test_every_command_takes_a_steering_of_the_hub(lineas: Any, hub: Any, steering_file: Path) -> None:
+    Steering.load(steering_file).push_to_hub("me/no-night")
+    steering_file.unlink()
+    name, model, prompts = "hf:me/no-night", ("--model", "toy"), ("--prompts", "day.txt")
+    for words in (
+        ("info", name),
+        ("invert", name),
+        ("compose", f"{name}:0.5", name, "--output", "both.safetensors"),
+        ("export", name, *model),
+        ("generate", "a cat", "--steering", f"{name}:0.5", *model),
+        ("evaluate", "--steering", name, *prompts, *model, "--sweep", "0,1", "--clip", CLIP),
+        ("compare", f"{name}:0.5", name, *prompts, *model),
+    ):
+        code, _, err = lineas(*words)
+        assert code == 0, (words[0], err)
+    for written in ("no-night-inverse.safetensors", "no-night-lora.safetensors", "both.safetensors"):
+        assert (steering_file.parent / written).is_file()
+    code, _, err = lineas("info", "hf:me/none")
+    assert code == 2 and "Cannot load 'me/none' from the hub" in err and err.count("\n") == 1
 
 
 def test_limited_units_are_reported(lineas: Any, toy: Path) -> None:

@@ -47,10 +47,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
+    from lineas.steering.hub_names import local_path
     from lineas.steering.steering import Steering
 
-    source = Path(args.file)
-    steering = Steering.load(source)
+    source = local_path(args.file)
+    steering = Steering.load(args.file)
     output = args.output or source.with_name(f"{source.stem}{SUFFIXES[args.format]}")
     output = (
         files.new_file(output, args.force) if args.format != "checkpoint" else _folder(output, args.force)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from lineas.cli import files
 from lineas.cli.console import say
@@ -27,12 +26,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
+    from lineas.steering.hub_names import local_path
     from lineas.steering.steering import Steering
 
     if not 0 < args.min_scale <= 1:
         raise ConfigError(f"--min-scale is {args.min_scale:g}, expected a number above 0 and up to 1.")
-    source = Path(args.file)
-    steering = Steering.load(source)
+    source = local_path(args.file)
+    steering = Steering.load(args.file)
     output = files.new_file(
         args.output or source.with_name(f"{source.stem}-inverse{source.suffix}"), args.force
     )
