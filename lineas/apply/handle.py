@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 
 from torch import nn
 
+from lineas.apply.moved_sites import follow
 from lineas.apply.steering_hook import SteeringHook
 from lineas.apply.strengths import Strengths, strengths_for
 from lineas.apply.undo import Undo, put_pre_hook
@@ -104,10 +105,12 @@ class Handle:
     def _watch(self, components: Mapping[str, nn.Module]) -> None:
         """Note the runs of each component, and of the first and last of its modules that hold fused maps.
 
-        A component may run by a method of its own, as the decoder of a VAE does.
+        A component may run by a method of its own, as the decoder of a VAE does. Hooks follow their sites.
         """
         for name, root in components.items():
             put_pre_hook(root, self._ran[name], self._undo)
+            hooks = [hook for part in self._parts for hook in part.hooks]
+            follow(name, root, [each for each in hooks if self._component(each.site) == name], self._undo)
         table = named_modules(components) if self.fused else {}
         for name, ran in self._ran.items():
             sites = [site for site in self.fused if self._component(site) == name]

@@ -31,17 +31,17 @@ class Undo:
 
 def put_hook(module: nn.Module, hook: Callable[..., Any], undo: Undo) -> None:
     """A forward hook on a module, until `undo` is called."""
-    undo.add(_take_off, module, hook)
+    undo.add(take_off, module, hook)
     module.register_forward_hook(hook)
 
 
 def put_pre_hook(module: nn.Module, hook: Callable[..., Any], undo: Undo) -> None:
     """A hook (module, args, kwargs) before the forward of a module, until `undo` is called."""
-    undo.add(_take_off, module, hook)
+    undo.add(take_off, module, hook)
     module.register_forward_pre_hook(hook, with_kwargs=True)
 
 
-def _take_off(module: nn.Module, hook: object) -> None:
+def take_off(module: nn.Module, hook: object) -> None:
     """By the hook itself: its handle may have been lost to an interrupt while it was registered."""
     for hooks in (module._forward_hooks, module._forward_pre_hooks):
         for number in [number for number, each in hooks.items() if each is hook]:

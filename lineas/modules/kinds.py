@@ -33,10 +33,17 @@ def is_norm(module: nn.Module) -> bool:
 
 
 def is_projection(module: nn.Module) -> bool:
-    """True for linear and convolution layers, including GPT-2's transposed linear layer."""
+    """True for linear and convolution layers, including GPT-2's transposed one and those that PEFT wraps."""
+    if (inner := wrapped(module)) is not None:
+        return is_projection(inner)
     return isinstance(module, (nn.Linear, _ConvNd)) or (
         type(module).__name__ == "Conv1D" and hasattr(module, "nf")
     )
+
+
+def wrapped(module: nn.Module) -> nn.Module | None:
+    """The layer that an adapter of PEFT, such as a LoRA, has taken the place of; None for other modules."""
+    return module._modules.get("base_layer") if hasattr(module, "get_base_layer") else None
 
 
 def unit_axis(module: nn.Module) -> int:

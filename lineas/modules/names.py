@@ -13,7 +13,7 @@ from typing import Any
 from torch import nn
 
 from lineas.errors import MismatchError, SiteError
-from lineas.modules.kinds import is_norm, is_projection, unit_axis
+from lineas.modules.kinds import is_norm, is_projection, unit_axis, wrapped
 from lineas.steering.site import Site, match_names
 
 NOT_STEERED = ("vae", "safety_checker")
@@ -66,14 +66,25 @@ def find_sites(components: Mapping[str, nn.Module], patterns: str | Sequence[str
     """Sites whose canonical names match any pattern (fnmatch, "unet.*norm*"), in the order of the model.
 
     A pattern finds norms, linear layers and convolutions; an exact name finds any module. A module that is
-    shared under several names is one site. Raises `SiteError` with near names when nothing matches.
+    shared under several names is one site. A layer under a LoRA is the layer with its LoRA, under its own
+    name. Raises `SiteError` with near names when nothing matches.
     """
     table = named_modules(components)
     exact = {patterns} if isinstance(patterns, str) else set(patterns)
-    choice = {n: m for n, m in table.items() if n and (n in exact or is_norm(m) or is_projection(m))}
+    inside = tuple(f"{name}." for name, module in table.items() if wrapped(module) is not None)
+    choice = {
+        name: module
+        for name, module in table.items()
+        if name and (name in exact or (_is_kind(module) and not name.startswith(inside)))
+    }
     first_name = {module: name for name, module in reversed(choice.items())}
     names = [name for name, module in choice.items() if first_name[module] == name or name in exact]
     return [Site(name, 0, unit_axis(table[name])) for name in match_names(patterns, names)]
+
+
+def _is_kind(module: nn.Module) -> bool:
+    """What a pattern finds."""
+    return is_norm(module) or is_projection(module)
 
 
 def near_names(name: str, names: Iterable[str]) -> str:

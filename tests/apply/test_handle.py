@@ -172,3 +172,26 @@ def test_compiled_modules_are_refused_by_hooks_and_take_weights() -> None:
     model["site"](x)
     with fuse(model, affine_one):
         torch.testing.assert_close(model["site"](x), expected)
+
+
+def test_hooks_follow_their_site_to_the_module_that_lies_there_now() -> None:
+    unet, other, x = toy_unet(), toy_unet(), noise(1, 4, 4, 4)
+    sites = find_sites({"unet": unet}, "unet.*norm*")
+    first = Steering({site: affine(4, i) for i, site in enumerate(sites)})
+    second = Steering({site: affine(4, i + 9) for i, site in enumerate(sites)})
+    with torch.no_grad():
+        other.blocks[1].norm1.weight.mul_(2)
+    base, both = unet(x), {"unet": unet}
+    with steer(both, [first, second]):
+        unet(x)
+        own, unet.blocks[1].norm1 = unet.blocks[1].norm1, other.blocks[1].norm1
+        exchanged = unet(x)
+        assert torch.equal(unet(x), exchanged)
+    assert not other.blocks[1].norm1._forward_hooks and not own._forward_hooks
+    with steer(both, [first, second]):
+        assert torch.equal(unet(x), exchanged)
+        unet.blocks[1].norm1 = own
+        back = unet(x)
+    assert torch.equal(unet(x), base)
+    with steer(both, [first, second]):
+        assert torch.equal(unet(x), back)
