@@ -24,7 +24,7 @@ _OF_EXPERTS = ("experts", "router", "gate")
 _AFTER_MIXER = (
     "post_attention_layernorm", "post_attention_norm", "pre_feedforward_layernorm", "pre_mlp_layernorm",
     "pre_ff_layernorm", "feedforward_layernorm", "ffn_norm", "mlp_norm", "norm_2", "ln_2", "ln2",
-    "channel_pre_norm", "norm_ffn", "final_layer_norm", "layernorm_before_ffn", "layernorm2",
+    "channel_pre_norm", "norm_ffn", "final_layer_norm", "layernorm_before_ffn", "layernorm2", "ln_mlp",
 )  # fmt: skip
 _AFTER_FEED_FORWARD = ("post_feedforward_layernorm", "post_mlp_layernorm", "post_ffn_norm")
 _FIRST = (
@@ -51,7 +51,7 @@ class Block:
 
     def after_mixer(self) -> list[str]:
         """The norm after what mixes tokens; the only one where a block has but one."""
-        return self._named(_AFTER_MIXER) or self._named(_FIRST)
+        return self._named(_AFTER_MIXER) or (self.norms if len(self.norms) == 1 else [])
 
     def after_feed_forward(self) -> list[str]:
         """The norm on what the feed-forward gives; [] where none follows within the block."""
