@@ -35,8 +35,11 @@ def _installed() -> Path | None:
     return folder if folder is not None and (folder / "version.py").is_file() else None
 
 
-def _series(version: str) -> str:
-    return ".".join(version.split(".")[:2])
+def _serves(found: str, own: str) -> bool:
+    """Whether library `found` has what pack `own` needs: the same series, and not older."""
+    one, other = (([*version.split("."), "", ""])[:3] for version in (found, own))
+    patches = [int(part) if part.isdecimal() else -1 for part in (one[2], other[2])]
+    return one[:2] == other[:2] and patches[0] >= patches[1]
 
 
 def _load_bundled() -> None:
@@ -52,13 +55,13 @@ def _load_bundled() -> None:
 
 
 def _find_library() -> None:
-    """Make `import lineas` work: the installed copy of the same version series, else the bundled one."""
+    """Make `import lineas` work: an installed copy that is new enough, else the bundled one."""
     installed, own = _installed(), _version(_HERE / _NAME)
     if installed is None:
         _load_bundled()
         return
     found = _version(installed)
-    if _series(found) == _series(own):
+    if _serves(found, own):
         return
     if _NAME in sys.modules:
         raise ImportError(

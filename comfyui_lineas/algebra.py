@@ -5,26 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, cast
 
+from lineas.apply.strengths import group_strengths
 from lineas.errors import ConfigError, SiteError
-from lineas.steering.site import Site
+from lineas.steering.groups import GROUPS, at_groups, groups_of
 from lineas.steering.steering import Steering
 
 from .notices import warnings_told
 
-MODES = ("sequence", "sum")
-GROUPS = {
-    "down": "the down blocks, which lay out the image",
-    "mid": "the middle block",
-    "up": "the up blocks, which draw detail and colour",
-    "attention": "attention blocks",
-    "resnets": "residual blocks",
-    "text_encoder": "the text encoders",
-    "others": "everything else, such as the last norm",
-}
-"""Parts of a model by name, and what to call them."""
+__all__ = ["GROUPS", "MODES", "at_blocks", "composed", "inverted", "patterns_of", "restricted"]
 
-_PLACES = {"unet.down_blocks.": "down", "unet.mid_block.": "mid", "unet.up_blocks.": "up"}
-_KINDS = {".attentions.": "attention", ".resnets.": "resnets"}
+MODES = ("sequence", "sum")
+LARGEST = 10.0
+"""How far from 0 the strength of a group of blocks may lie."""
 
 
 def inverted(steering: Steering, min_scale: float = 0.05) -> Steering:
@@ -54,11 +46,11 @@ def restricted(steering: Steering, groups: Sequence[str], pattern: str = "") -> 
     groups: of `GROUPS`; a site lies in one place (down, mid, up, text_encoder, others) and may be of a kind
     (attention, resnets). pattern: fnmatch, several joined by commas. Raises `SiteError` when none is left.
     """
-    kept = [str(site) for site in steering.sites if _groups_of(site) <= set(groups)]
+    kept = [str(site) for site in steering.sites if groups_of(site) <= set(groups)]
     if not kept:
         raise SiteError(
             f"No site of the steering lies in {', '.join(groups) or 'no group at all'}. It has sites in "
-            f"{', '.join(sorted({group for site in steering.sites for group in _groups_of(site)}))}; switch "
+            f"{', '.join(sorted({group for site in steering.sites for group in groups_of(site)}))}; switch "
             "one place and one kind of block on."
         )
     with warnings_told():
@@ -66,14 +58,14 @@ def restricted(steering: Steering, groups: Sequence[str], pattern: str = "") -> 
         return result.restrict(patterns_of(pattern)) if pattern.strip() else result
 
 
+def at_blocks(steering: Steering, text: str) -> Steering:
+    """The steering at strengths of its own for groups of blocks, as in "down 0.5, up 0"; "" leaves it.
+
+    Raises as `group_strengths` and `at_groups` do.
+    """
+    return at_groups(steering, group_strengths(text, LARGEST))
+
+
 def patterns_of(text: str) -> list[str]:
     """Patterns joined by commas or line breaks, as a list."""
     return [part.strip() for part in text.replace("\n", ",").split(",") if part.strip()]
-
-
-def _groups_of(site: Site) -> set[str]:
-    place = "text_encoder" if site.name.startswith("text_encoder") else "others"
-    place = next((group for start, group in _PLACES.items() if site.name.startswith(start)), place)
-    return {place} | {
-        group for part, group in _KINDS.items() if part in site.name and place != "text_encoder"
-    }

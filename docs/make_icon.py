@@ -37,7 +37,7 @@ def icon() -> Image.Image:
 
 def banner() -> Image.Image:
     """[540, 1260] RGB: the icon, the name and what it is for."""
-    width, height = BANNER
+    height = BANNER[1]
     picture = Image.new("RGB", BANNER, GROUND)
     mark = icon()
     picture.paste(mark, (70, (height - SIDE) // 2), mark)

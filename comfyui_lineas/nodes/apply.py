@@ -6,6 +6,7 @@ from typing import Any
 
 from comfy_api.v0_0_2 import io
 
+from ..algebra import GROUPS, at_blocks
 from ..apply.placement import BRANCHES, METHODS, Placement
 from ..files import load_named, named_files, stamp
 from .types import CATEGORY, STRENGTHS, Steering, advanced, found_by
@@ -34,11 +35,18 @@ class ApplySteering(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, model: Any, steering: Any, strength: float, clip: Any = None, **placement: Any
+        cls,
+        model: Any,
+        steering: Any,
+        strength: float,
+        clip: Any = None,
+        block_strengths: str = "",
+        **placement: Any,
     ) -> io.NodeOutput:
         from ..apply.steering import apply_steering
 
-        return io.NodeOutput(*apply_steering(model, clip, steering, strength, Placement(**placement)))
+        chosen = at_blocks(steering, block_strengths)
+        return io.NodeOutput(*apply_steering(model, clip, chosen, strength, Placement(**placement)))
 
 
 class LoadAndApplySteering(io.ComfyNode):
@@ -69,9 +77,9 @@ class LoadAndApplySteering(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, model: Any, steering_name: str, strength: float, clip: Any = None, **placement: Any
+        cls, model: Any, steering_name: str, strength: float, clip: Any = None, **how: Any
     ) -> io.NodeOutput:
-        return ApplySteering.execute(model, load_named(steering_name), strength, clip, **placement)
+        return ApplySteering.execute(model, load_named(steering_name), strength, clip, **how)
 
 
 def _strength() -> Any:
@@ -116,6 +124,13 @@ def _placement() -> list[Any]:
             "automatic: weights wherever they can hold it.",
         ),
     ]
+    blocks = io.String.Input(
+        "block_strengths",
+        default="",
+        optional=True,
+        tooltip="Strengths of groups of blocks that multiply the one above, such as down 0.5, up 0. Groups: "
+        f"{', '.join(GROUPS)}, or a pattern of module names with *. Empty: all alike.",
+    )
     clip = io.Clip.Input(
         "clip",
         optional=True,
@@ -123,7 +138,7 @@ def _placement() -> list[Any]:
         "that comes out.",
     )
     mask = io.Mask.Input("mask", optional=True, tooltip="Act only there; white is full strength.")
-    return [*map(advanced, [*when, *how]), clip, mask]
+    return [*map(advanced, [*when, *how, blocks]), clip, mask]
 
 
 def _outputs() -> list[Any]:

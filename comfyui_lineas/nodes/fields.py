@@ -9,7 +9,7 @@ from comfy_api.v0_0_2 import io
 
 from lineas.fitting.options import choices_of
 
-from .types import seed_input
+from .types import advanced, seed_input
 
 LIMITS = {"minimum": "min", "maximum": "max", "step": "step", "round": "round"}
 """What a number's limits are called there and in ComfyUI."""
@@ -18,7 +18,8 @@ LIMITS = {"minimum": "min", "maximum": "max", "step": "step", "round": "round"}
 def inputs_of(options: type[Any]) -> list[Any]:
     """One input per field of a dataclass of options, in their order, which saved workflows rely on."""
     types = get_type_hints(options)
-    return [_input(entry, types[entry.name]) for entry in fields(options)]
+    entries = ((_input(entry, types[entry.name]), entry.metadata) for entry in fields(options))
+    return [advanced(made) if told.get("advanced") else made for made, told in entries]
 
 
 def _input(entry: Field[Any], kind: Any) -> Any:

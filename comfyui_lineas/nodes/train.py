@@ -9,7 +9,7 @@ from comfy_api.v0_0_2 import io
 from ..report import picture_and_text
 from ..train.request import TrainRequest
 from .fields import inputs_of
-from .types import CATEGORY, Steering
+from .types import CATEGORY, Steering, found_by
 
 
 class TrainSteering(io.ComfyNode):
@@ -21,6 +21,7 @@ class TrainSteering(io.ComfyNode):
             category=CATEGORY,
             description="Learns a steering from source prompts to target prompts and saves it to "
             "output/steering. Cancel stops within a step and keeps what was learned.",
+            **found_by("learn", "train concept", "remove", "erase", "add", "slider", "fit", "activation"),
             is_output_node=True,
             inputs=[
                 io.Model.Input(

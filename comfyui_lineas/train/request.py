@@ -75,21 +75,27 @@ class TrainRequest:
         choices=tuple(SITES),
     )
     pattern: str = option(
-        "unet.*norm*", f"Module names for {OWN}, with * for anything; several joined by commas."
+        "unet.*norm*",
+        f"Module names for {OWN}, with * for anything; several joined by commas.",
+        advanced=True,
     )
     one_step: str = option(
         AUTOMATIC,
         "Where the single denoising step is taken. automatic: as a One Step node before it says, else from "
         "full noise.",
         choices=(AUTOMATIC, *SETTINGS),
+        advanced=True,
     )
-    timestep: int = option(999, "The timestep for own timestep; 999 is full noise.", minimum=0, maximum=999)
+    timestep: int = option(
+        999, "The timestep for own timestep; 999 is full noise.", minimum=0, maximum=999, advanced=True
+    )
     width: int = option(
         0,
         "Width in pixels of the images that are learned from. 0: the model's own.",
         minimum=0,
         maximum=4096,
         step=8,
+        advanced=True,
     )
     height: int = option(
         0,
@@ -97,8 +103,9 @@ class TrainRequest:
         minimum=0,
         maximum=4096,
         step=8,
+        advanced=True,
     )
-    sparsity: float = _trained("sparsity", maximum=100.0, step=0.001, round=0.00001)
+    sparsity: float = _trained("sparsity", maximum=100.0, step=0.001, round=0.00001, advanced=True)
     preserve_weight: float = _trained("preserve_weight", maximum=100.0, step=0.05)
     learning_rate: float = _trained(
         "learning_rate",
@@ -108,14 +115,18 @@ class TrainRequest:
         maximum=10.0,
         step=0.001,
         round=0.00001,
+        advanced=True,
     )
     map: str = _trained("map", f"On the bundled model {BUNDLED['map']}, with {END_TO_END}, {_IS_BEST}")
-    seed: int = _trained("seed", maximum=2**31 - 1)
-    micro_batch: int = _trained("micro_batch", maximum=1024)
-    low_memory: bool = option(False, "Half the memory for a third more time: activations are computed again.")
+    seed: int = _trained("seed", maximum=2**31 - 1, advanced=True)
+    micro_batch: int = _trained("micro_batch", maximum=1024, advanced=True)
+    low_memory: bool = option(
+        False, "Half the memory for a third more time: activations are computed again.", advanced=True
+    )
     resume: bool = option(
         True,
         "Go on where a cancelled training of the same file name stopped, if everything else is as it was.",
+        advanced=True,
     )
     preview_every: int = option(
         5,
@@ -123,6 +134,7 @@ class TrainRequest:
         "VAE is connected. 0: none.",
         minimum=0,
         maximum=1000,
+        advanced=True,
     )
     file_name: str = option(
         "my-steering", "Name below output/steering. Nothing is overwritten: a number is added."

@@ -64,6 +64,23 @@ def many_strengths(text: str, least: int = 1, most: int = 64, largest: float = m
     return tuple(round(value, 6) for value in parts)
 
 
+def group_strengths(text: str, largest: float = math.inf) -> dict[str, float]:
+    """ "down 0.5, up=0" -> strengths by group of blocks or pattern of sites, for `at_groups`; "" is none.
+
+    largest: how far from 0 they may lie. Raises `ConfigError` for a part without a number, and for a name
+    that comes twice.
+    """
+    strengths: dict[str, float] = {}
+    for part in filter(None, (part.strip() for part in re.split(r"[,;\n]", text))):
+        name, _, value = re.sub(r"\s*[:=]\s*|\s+", " ", part).rpartition(" ")
+        if not name or " " in name or name in strengths:
+            raise ConfigError(f"{part!r} is no group with its strength, once, such as down 0.5, up 0")
+        strengths[name] = one_strength(value)
+        if abs(strengths[name]) > largest:
+            raise ConfigError(f"{part!r} holds a strength beyond {largest:g}, expected one such as 0.5")
+    return strengths
+
+
 def _check(text: str, count: int, least: int, most: int) -> None:
     if not least <= count <= most:
         raise ConfigError(

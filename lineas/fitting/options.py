@@ -24,7 +24,7 @@ def option(
 
     choices: the texts that it takes, or a function that gives them, where others may be registered later.
     shown: of a number `minimum`, which is checked, and `maximum`, `step` and `round`, which sliders keep to;
-    of a text `multiline`; `optional` where a face may leave it out.
+    of a text `multiline`; `optional` where a face may leave it out, `advanced` where it may fold it away.
     """
     return field(default=default, metadata={"help": help, "choices": choices, **shown})
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lineas.apply.strengths import many_strengths, one_strength
+from lineas.apply.strengths import group_strengths, many_strengths, one_strength
 from lineas.errors import ConfigError
 
 
@@ -55,3 +55,24 @@ def test_one() -> None:
     assert one_strength("-0.5") == -0.5
     with pytest.raises(ConfigError, match="expected a number such as"):
         one_strength("much")
+
+
+@pytest.mark.parametrize(
+    ("text", "strengths"),
+    [
+        ("", {}),
+        (" , ;\n", {}),
+        ("down 0.5, up=0;mid : -1", {"down": 0.5, "up": 0, "mid": -1}),
+        ("unet.*attn2* 2", {"unet.*attn2*": 2}),
+    ],
+)
+def test_strengths_of_groups(text: str, strengths: dict[str, float]) -> None:
+    assert group_strengths(text) == strengths
+
+
+@pytest.mark.parametrize(
+    "text", ["down", "0.5", "down 0.5 up 1", "down x", "down 1, down 2", "down nan", "up 11"]
+)
+def test_groups_without_a_strength_are_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"no group|no strength|beyond 10"):
+        group_strengths(text, largest=10)

@@ -147,6 +147,13 @@ def test_an_installed_library_of_another_series_is_passed_over(tmp_path: Path) -
     assert "99.0.0" in message and "pip install" in message
 
 
+def test_an_older_library_of_the_same_series_is_passed_over() -> None:
+    start = f"import importlib.util, sys, json\n{LOAD}\nmodule = load()\n"
+    asked = [("0.2.1", "0.2.1"), ("0.2.2", "0.2.1"), ("0.2.0", "0.2.1"), ("0.3.1", "0.2.1"), ("0.2", "0.2.0")]
+    code = f"print(json.dumps([module._serves(*each) for each in {asked!r}]))"
+    assert outside(start + code) == [True, True, False, False, False]
+
+
 def test_other_things_called_lineas_are_passed_over(tmp_path: Path) -> None:
     (tmp_path / "lineas").mkdir()  # as the folder of the pack itself in custom_nodes
     (tmp_path / "lineas" / "__init__.py").write_text("")
