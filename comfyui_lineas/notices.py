@@ -9,6 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+EVENT = "lineas.told"
+"""A message of our own: progress texts of ComfyUI go when newer frontends have finished a run."""
+
 
 @dataclass
 class Board:
@@ -41,7 +44,8 @@ class Board:
     def _send(self) -> None:
         instance = getattr(getattr(sys.modules.get("server"), "PromptServer", None), "instance", None)
         if self.node is not None and instance is not None:
-            instance.send_progress_text("\n".join(self.lines), self.node)
+            told = {"node": self.node, "prompt_id": self.prompt, "text": "\n".join(self.lines)}
+            instance.send_sync(EVENT, told)  # web/js/told.js shows it
 
 
 _boards: dict[str, Board] = {}

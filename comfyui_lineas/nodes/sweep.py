@@ -7,7 +7,7 @@ from typing import Any
 from comfy_api.v0_0_2 import io
 
 from ..report import picture_and_text
-from .types import CATEGORY, Steering, found_by
+from .types import CATEGORY, Steering, advanced, found_by
 
 
 class StrengthSweep(io.ComfyNode):
@@ -62,13 +62,17 @@ class SweepGrid(io.ComfyNode):
                 io.Float.Input(
                     "strength", force_input=True, tooltip="The strengths, from the Strength Sweep."
                 ),
-                io.String.Input("title", default="", optional=True, tooltip="A text above the sheet."),
-                io.String.Input(
-                    "row_labels",
-                    default="",
-                    multiline=True,
-                    optional=True,
-                    tooltip="One text per image of the batch, one per line, such as the prompts.",
+                advanced(
+                    io.String.Input("title", default="", optional=True, tooltip="A text above the sheet.")
+                ),
+                advanced(
+                    io.String.Input(
+                        "row_labels",
+                        default="",
+                        multiline=True,
+                        optional=True,
+                        tooltip="One text per image of the batch, one per line, such as the prompts.",
+                    )
                 ),
             ],
             outputs=[io.Image.Output(display_name="sheet")],

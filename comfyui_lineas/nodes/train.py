@@ -44,6 +44,10 @@ class TrainSteering(io.ComfyNode):
     def execute(cls, model: Any, clip: Any, vae: Any = None, **options: Any) -> io.NodeOutput:
         from ..train.training import train
 
-        result = train(model, clip, vae, TrainRequest(**options))
-        shown = picture_and_text(result.report, result.summary, cls)
+        request = TrainRequest(**options)
+        result = train(model, clip, vae, request)
+        # The last preview stays on the node; with a picture beside it some frontends show it twice.
+        shown: Any = {"text": (result.summary,)}
+        if not request.preview_every:
+            shown = picture_and_text(result.report, result.summary, cls)
         return io.NodeOutput(result.steering, result.report, result.summary, ui=shown)

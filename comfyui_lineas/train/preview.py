@@ -9,10 +9,11 @@ from typing import Any
 import comfy.model_management as memory
 import torch
 from PIL import Image
+from PIL.ImageOps import contain
 from torch import Tensor
 
 from lineas.modules.recorder import Recorder
-from lineas.pictures.charts import curve
+from lineas.pictures.charts import curve, stacked
 from lineas.steering.site import Site
 from lineas.steering.steering import Steering
 
@@ -20,24 +21,31 @@ from ..report import picture_of
 from .problem import ComfyProblem
 
 SHOWN = (0, 1)
+SIZE = (512, 256)
 
 
 class Preview:
-    """Pictures of a training. vae: loaded together with the model, or None for curves of the cost."""
+    """Pictures of a training. vae: loaded together with the model, or None for curves of the cost.
+
+    The last one stays on the node, as frontends prefer it to what the node shows afterwards: it has the curve
+    of the cost too.
+    """
 
     def __init__(self, problem: ComfyProblem, vae: Any) -> None:
         self.problem, self.vae = problem, vae
 
-    def __call__(self, steering: Steering, costs: Sequence[float]) -> Image.Image:
+    def __call__(self, steering: Steering, costs: Sequence[float], is_last: bool = False) -> Image.Image:
+        cost = curve(costs, "cost over steps", SIZE)
         if self.vae is not None:
             try:
-                return self._drawn(steering)
+                drawn = self._drawn(steering)
+                return stacked([contain(drawn, SIZE), cost]) if is_last else drawn
             except memory.InterruptProcessingException:
                 raise
             except Exception as error:  # a preview must never end a training
                 logging.warning("LinEAS: the preview shows the cost from now on (%s).", error)
                 self.vae = None
-        return curve(costs, "cost over steps", (512, 256))
+        return cost
 
     @torch.no_grad()
     def _drawn(self, steering: Steering) -> Image.Image:

@@ -122,7 +122,8 @@ def _run(run: Run, preview: Preview, checkpoint: Path, request: TrainRequest) ->
         shown = None
         every = request.preview_every
         if every and (progress.step % every == 0 or progress.step in (1, progress.steps)):
-            shown = ("JPEG", preview(progress.steering(), run.costs), 512)
+            is_last = progress.step == progress.steps
+            shown = ("JPEG", preview(progress.steering(), run.costs, is_last), 512)
         bar.update_absolute(progress.step, progress.steps, shown)
         return False
 

@@ -115,10 +115,11 @@ def told(comfyui: Any, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]
     """(text, id of the node) of every text that the frontend would be sent."""
     texts: list[tuple[str, str]] = []
 
-    def send_progress_text(text: str, node_id: str, sid: str | None = None) -> None:
-        texts.append((text, node_id))
+    def send_sync(event: str, data: dict[str, str]) -> None:
+        assert event == "lineas.told"
+        texts.append((data["text"], data["node"]))
 
-    server = SimpleNamespace(instance=SimpleNamespace(send_progress_text=send_progress_text))
+    server = SimpleNamespace(instance=SimpleNamespace(send_sync=send_sync))
     monkeypatch.setitem(sys.modules, "server", SimpleNamespace(PromptServer=server))
     return texts
 

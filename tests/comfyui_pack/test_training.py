@@ -98,7 +98,7 @@ def test_it_lowers_the_cost_saves_and_reports(comfyui: Any, train: Any, scenes: 
     steps = [(value, total) for value, total, _ in progress]
     assert steps == [(1, 4), (2, 4), (3, 4), (4, 4)]
     pictures = {value: preview[1].size for value, _, preview in progress if preview}
-    assert pictures == {1: (256, 128), 2: (256, 128), 4: (256, 128)}
+    assert pictures == {1: (256, 128), 2: (256, 128), 4: (512, 512)}
 
 
 def test_without_a_vae_the_preview_is_the_cost(train: Any, progress: Any) -> None:

@@ -25,7 +25,7 @@ ENDS = {
     "execution_error": "error",
     "execution_interrupted": "interrupted",
 }
-_PREVIEW, _TEXT, _PREVIEW_WITH_METADATA = 1, 3, 4
+_PREVIEW, _PREVIEW_WITH_METADATA = 1, 4
 
 
 class RejectedError(RuntimeError):
@@ -150,7 +150,6 @@ class ComfyClient:
     async def _follow(self, socket: aiohttp.ClientWebSocketResponse, run: Run, watch: Watch | None) -> None:
         async for frame in socket:
             if isinstance(frame.data, bytes):
-                run.texts += _texts(frame.data)
                 preview = _preview(frame.data)
                 if preview is None:
                     continue
@@ -162,18 +161,14 @@ class ComfyClient:
                 if message[1].get("prompt_id") != run.prompt_id:
                     continue
                 run.messages.append(message)
+                if message[0] == "lineas.told":
+                    run.texts.append((message[1]["node"], message[1]["text"]))
             if watch is not None:
                 watch(self, run, message)
             if message[0] in ENDS:
                 run.end = ENDS[message[0]]
                 return
         raise ConnectionError(f"The server closed the websocket during prompt {run.prompt_id}.")
-
-
-def _texts(data: bytes) -> list[tuple[str, str]]:
-    """(id of the node, text) of a message that is a text, else nothing."""
-    kind, length = struct.unpack(">II", data[:8])
-    return [(data[8 : 8 + length].decode(), data[8 + length :].decode())] if kind == _TEXT else []
 
 
 def _preview(data: bytes) -> tuple[str, Image.Image] | None:

@@ -43,7 +43,8 @@ def test_previews_and_progress_arrive_while_it_trains(trained):
     node = find(prompt, TRAIN)
     pictures = [picture for origin, picture in run.previews if origin == node]
     assert len(pictures) == 3
-    assert all(picture.width == 2 * picture.height for picture in pictures)  # two prompts side by side
+    assert all(picture.width == 2 * picture.height for picture in pictures[:-1])  # two prompts side by side
+    assert pictures[-1].width == pictures[-1].height  # with the curve of the cost below them
     assert run.progress(node) == [(1, 3), (2, 3), (3, 3)]
     told = [data["node"] for kind, data in run.messages if kind == "executed"]
     first = next(

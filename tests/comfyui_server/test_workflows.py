@@ -18,7 +18,7 @@ CHECKPOINTS = {
     for name in NAMES
 }
 BUNDLED = [name for name in NAMES if not CHECKPOINTS[name]]
-SHOWING = ("PreviewImage", "LineasSweepGrid", "LineasTrainSteering", "LineasSteeringInfo", "MaskPreview")
+SHOWING = ("PreviewImage", "LineasSweepGrid", "LineasSteeringInfo", "MaskPreview")
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -29,7 +29,7 @@ def try_it_now(flow: Workflow) -> None:
     drawn = each.sampled(sweep["model"])
     drawn[0].given["latent_image"] = rows["LATENT"]
     sheet = flow.add(
-        "LineasSweepGrid", size=(740, 740), images=drawn[-1]["IMAGE"], strength=sweep["strength"]
+        "LineasSweepGrid", size=(620, 560), images=drawn[-1]["IMAGE"], strength=sweep["strength"]
     )
     flow.lay_out(
         Group("1  A model and a concept", "model", [[flow.note(notes.TRY, (300, 250)), model, concept]]),
@@ -38,7 +38,7 @@ def try_it_now(flow: Workflow) -> None:
             Group(
                 "3  Apply: move the strength", "use", [[*scene.nodes, apply], [read.positive, *after], before]
             ),
-            Group("4  What each strength does", "look", [[sweep, each.positive, rows, *drawn], [sheet]]),
+            Group("4  What each strength does", "look", [[sweep, each.positive, rows], drawn, [sheet]]),
         ],
     )
 
@@ -169,9 +169,9 @@ def _applied(flow: Workflow, picture, model: Output, steering: Output, heading: 
 def _looked_at(flow: Workflow, train: Node, concept: Node) -> list[Node]:
     """The prompts that were learned from."""
     return [
-        flow.add("PreviewAny", "Prompts to steer away from", (360, 300), source=concept["source"]),
-        flow.add("PreviewAny", "Prompts to steer towards", (360, 300), source=concept["target"]),
-        preview(flow, train["report"], "Report", (360, 460)),
+        flow.add("PreviewAny", "Prompts to steer away from", (360, 200), source=concept["source"]),
+        flow.add("PreviewAny", "Prompts to steer towards", (360, 200), source=concept["target"]),
+        preview(flow, train["report"], "Report", (360, 420)),
     ]
 
 

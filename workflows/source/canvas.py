@@ -10,8 +10,10 @@ Info = dict[str, Any]
 """What a server's /object_info says of its nodes."""
 
 WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
-TITLE, SLOT, WIDGET, TEXT, GAP, MARGIN = 30, 20, 24, 90, 40, 20
+TITLE, SLOT, WIDGET, TEXT, GAP, MARGIN = 30, 20, 28, 90, 40, 20
 """Heights in the editor: of a title, a slot, a widget, a field of several lines; distances between nodes."""
+BADGE, OURS = 26, 3
+"""In Nodes 2.0, which is the larger style: of the pack's name on a node, and more for each of its widgets."""
 SHOWING = {"MaskPreview", "PreviewAny", "PreviewImage"}
 """Nodes at the end of a graph, to which newer releases gave an output; the files are the same for all."""
 COLOURS = {"model": "#3f789e", "train": "#a1309b", "use": "#3f8a4e", "look": "#8a6d3b"}
@@ -52,11 +54,19 @@ class Node:
     def height(self) -> int:
         if self.size[1]:
             return self.size[1]
-        specs = list(_specs(self.info))
+        every = list(_specs(self.info))
+        specs = [entry for entry in every if not _options(entry[1]).get("advanced") or not self.is_ours]
         sockets = sum(not _is_widget(spec) for _, spec in specs)
         texts = sum(_is_text(spec) for _, spec in specs)
         widgets = sum(_is_widget(spec) for _, spec in specs) - texts + sum(map(_has_control, specs))
-        return max(sockets, len(self.info["output"])) * SLOT + widgets * WIDGET + texts * TEXT + 16
+        widgets += len(specs) < len(every)  # the button that shows the others
+        row, foot = (WIDGET + OURS, 16 + BADGE) if self.is_ours else (WIDGET, 16)
+        return max(sockets, len(self.info["output"])) * SLOT + widgets * row + texts * TEXT + foot
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether the node is of this pack, whose name stands on it in some styles."""
+        return self.type.startswith("Lineas")
 
 
 @dataclass

@@ -81,4 +81,4 @@ def trained(
     """Train Steering on the prompt sets of a concept, with a live preview."""
     sets = {name: concept[name] for name in ("source", "target", "preserve")}
     wires = {"model": model, "clip": clip, "vae": vae, "file_name": file_name}
-    return flow.add("LineasTrainSteering", size=(400, 1180), **wires, **sets, **options)
+    return flow.add("LineasTrainSteering", size=(400, 860), **wires, **sets, **options)

@@ -1,7 +1,13 @@
-// Widgets that few people need are folded away, on the canvas too ("Show Advanced" in a node's menu), and those that
-// matter for one choice alone appear with it.
+// Few widgets at first sight: those that few people need are folded away, those that matter for one choice alone
+// appear with it. Where the frontend folds by itself (Nodes 2.0) it does; elsewhere a button shows the others.
 
 import { app } from "../../../scripts/app.js";
+import { after, hasLink, isOurs, named } from "./nodes.js";
+
+const MORE = "more inputs";
+const FEWER = "fewer inputs";
+const ROW = 24;
+const ALL = "Comfy.Node.AlwaysShowAdvancedWidgets";
 
 // Node -> widget -> [widget that chooses, the choice with which it appears].
 const SHOWN_WITH = {
@@ -16,12 +22,12 @@ const SHOWN_WITH = {
   },
 };
 
-function named(node, name) {
-  return node.widgets?.find((widget) => widget.name === name);
+function asked() {
+  return app.extensionManager?.setting?.get(ALL);
 }
 
-function isLinked(node, name) {
-  return node.inputs?.some((input) => input.widget?.name === name && input.link != null);
+function foldsByItself() {
+  return Boolean(window.LiteGraph?.vueNodesMode) && asked() !== undefined;
 }
 
 function show(widget, shown) {
@@ -29,42 +35,58 @@ function show(widget, shown) {
   widget.options.hidden = !shown;
 }
 
-function arrange(node) {
-  const rules = SHOWN_WITH[node.comfyClass] ?? {};
-  for (const [name, [chooser, choice]] of Object.entries(rules)) {
-    const widget = named(node, name);
-    if (widget) show(widget, named(node, chooser)?.value === choice || isLinked(node, name));
+class Folding {
+  constructor(node) {
+    this.node = node;
+    this.rules = SHOWN_WITH[node.comfyClass] ?? {};
+    this.open = false;
+    const advanced = (node.widgets ?? []).filter((widget) => widget.options?.advanced);
+    for (const widget of advanced) if (widget.name in this.rules) widget.options.advanced = false;
+    this.folded = advanced.filter((widget) => !(widget.name in this.rules));
+    if (this.folded.length && !foldsByItself()) this.addButton();
   }
-  node.expandToFitContent?.();
-  node.setDirtyCanvas?.(true, true);
-}
 
-function after(object, method, action) {
-  const stock = object[method];
-  object[method] = function (...given) {
-    const result = stock?.apply(this, given);
-    action();
-    return result;
-  };
+  addButton() {
+    this.button = this.node.addWidget("button", MORE, null, () => {
+      this.open = !this.open;
+      this.arrange(true);
+    });
+    this.button.serialize = false;
+    Object.assign(this.button.options, { serialize: false, canvasOnly: asked() !== undefined });
+  }
+
+  height() {
+    const folded = foldsByItself() && !this.node.showAdvanced && !asked() ? this.folded.length : 0;
+    return this.node.computeSize()[1] - folded * ROW;
+  }
+
+  arrange(fit = false) {
+    const { node } = this;
+    for (const [name, [chooser, choice]] of Object.entries(this.rules)) {
+      const widget = named(node, name);
+      if (widget) show(widget, named(node, chooser)?.value === choice || hasLink(node, name));
+    }
+    const open = this.open || foldsByItself() || asked() === true;
+    for (const widget of this.folded) show(widget, open || hasLink(node, widget.name));
+    if (this.button) this.button.label = this.open ? FEWER : MORE;
+    if (fit) node.setSize([node.size[0], this.height()]);
+    node.setDirtyCanvas?.(true, true);
+  }
 }
 
 app.registerExtension({
   name: "lineas.folding",
   nodeCreated(node) {
-    if (!node.comfyClass?.startsWith("Lineas")) return;
-    const rules = SHOWN_WITH[node.comfyClass] ?? {};
-    for (const widget of node.widgets ?? []) {
-      if (!widget.options?.advanced) continue;
-      if (widget.name in rules) widget.options.advanced = false;
-      else widget.advanced = true;
+    if (!isOurs(node)) return;
+    const folding = new Folding(node);
+    const choosers = new Set(Object.values(folding.rules).map(([name]) => name));
+    for (const name of choosers) {
+      const widget = named(node, name);
+      if (widget) after(widget, "callback", () => folding.arrange(true));
     }
-    for (const chooser of new Set(Object.values(rules).map(([name]) => name))) {
-      const widget = named(node, chooser);
-      if (widget) after(widget, "callback", () => arrange(node));
-    }
-    after(node, "onConfigure", () => arrange(node));
-    after(node, "onConnectionsChange", () => arrange(node));
-    arrange(node);
-    node.setSize?.(node.computeSize());
+    after(node, "onConfigure", () => folding.arrange());
+    after(node, "onConnectionsChange", () => folding.arrange());
+    folding.arrange();
+    node.setSize([Math.max(node.size[0], node.computeSize()[0]), folding.height()]);
   },
 });
