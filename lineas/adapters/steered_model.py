@@ -178,7 +178,12 @@ class SteeredModel:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         self._look_up_again()
-        result = self.pipe(*args, **kwargs)
+        try:
+            result = self.pipe(*args, **kwargs)
+        except BaseException:
+            if self._applied is not None:
+                self._applied.forget_runs()
+            raise
         if self._applied is not None:
             self._applied.tell_of_silence()
         return result
@@ -213,7 +218,9 @@ class SteeredModel:
     def __enter__(self) -> SteeredModel:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, exception: type[BaseException] | None, *_: object) -> None:
+        if exception is not None and self._applied is not None:
+            self._applied.forget_runs()
         self.unload_steerings()
 
     def _free_name(self) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
 from torch import nn
 
 from lineas.apply.moved_sites import follow
+from lineas.apply.runs import Run
 from lineas.apply.steering_hook import SteeringHook
 from lineas.apply.strengths import Strengths, strengths_for
 from lineas.apply.undo import Undo, put_pre_hook
@@ -49,7 +50,7 @@ class Handle:
         self._parts, self._refold, self._removed = parts, refold, False
         self.fused = tuple(site for part in parts for site in part.fused)
         self.hooked = tuple(hook.site for part in parts for hook in part.hooks)
-        self._ran = {name: _Ran(root) for name, root in (components or {}).items()}
+        self._ran = {name: Run() for name in components or {}}
         self._undo, self._told = undo, False
         self._watch(components or {})
 
@@ -87,7 +88,8 @@ class Handle:
 
         What is in weights is told of by components, as it has no hook of its own.
         """
-        if self._told or not any(ran for ran in self._ran.values()):
+        runs = self._ran.values()
+        if self._told or not any(run.began for run in runs) or any(run.is_broken for run in runs):
             return
         if silent := [site for part in self._parts if part.strength for site in self._silent(part)]:
             self._told = True
@@ -98,8 +100,17 @@ class Handle:
                 stacklevel=3,
             )
 
+    def forget_runs(self) -> None:
+        """Count nothing that ran so far: an exception ended it, before what follows had its turn."""
+        for run in self._ran.values():
+            run.began = run.is_broken = False
+        for part in self._parts:
+            for hook in part.hooks:
+                hook.has_run = False
+
     def _silent(self, part: Part) -> list[Site]:
-        fused = [site for site in part.fused if not self._ran[self._component(site)].is_sure]
+        passed_over = {name for name, run in self._ran.items() if not run.began and not run.is_unseen}
+        fused = [site for site in part.fused if self._component(site) in passed_over]
         return [*fused, *(hook.site for hook in part.hooks if not hook.has_run)]
 
     def _watch(self, components: Mapping[str, nn.Module]) -> None:
@@ -108,14 +119,14 @@ class Handle:
         A component may run by a method of its own, as the decoder of a VAE does. Hooks follow their sites.
         """
         for name, root in components.items():
-            put_pre_hook(root, self._ran[name], self._undo)
+            self._ran[name].watch(root, self._undo)
             hooks = [hook for part in self._parts for hook in part.hooks]
             follow(name, root, [each for each in hooks if self._component(each.site) == name], self._undo)
         table = named_modules(components) if self.fused else {}
         for name, ran in self._ran.items():
             sites = [site for site in self.fused if self._component(site) == name]
             for site in {*sites[:1], *sites[-1:]}:
-                put_pre_hook(table[site.name], ran, self._undo)
+                put_pre_hook(table[site.name], ran.on_module, self._undo)
 
     def _component(self, site: Site) -> str:
         return next((name for name in self._ran if name and site.name.startswith(f"{name}.")), "")
@@ -123,7 +134,9 @@ class Handle:
     def __enter__(self) -> Handle:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, exception: type[BaseException] | None, *_: object) -> None:
+        if exception is not None:
+            self.forget_runs()
         try:
             self.remove()
         except KeyboardInterrupt:
@@ -138,31 +151,6 @@ class Handle:
                 ResourceWarning,
                 stacklevel=2,
             )
-
-
-class _Ran:
-    """A hook that notes whether a component ran, if it can see that: what is compiled runs no hook."""
-
-    def __init__(self, root: nn.Module) -> None:
-        self.ran, self._unseen = False, any(True for _ in compiled_parts(root))
-
-    @property
-    def is_sure(self) -> bool:
-        """It ran, or nobody knows."""
-        return self.ran or self._unseen
-
-    def __bool__(self) -> bool:
-        return self.ran
-
-    def __call__(self, module: nn.Module, args: object, kwargs: object) -> None:
-        self.ran = True
-
-
-def compiled_parts(root: nn.Module) -> Iterator[nn.Module]:
-    """Modules of a component that torch.compile has compiled."""
-    if hasattr(root, "_orig_mod"):
-        yield root
-    yield from (m for m in root.modules() if getattr(m, "_compiled_call_impl", None) is not None)
 
 
 _OWNERS: WeakKeyDictionary[nn.Module, list[tuple[int, object]]] = WeakKeyDictionary()

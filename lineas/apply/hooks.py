@@ -8,8 +8,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from lineas.apply.check import check_fit
-from lineas.apply.handle import Handle, Part, as_list, claim, compiled_parts
+from lineas.apply.handle import Handle, Part, as_list, claim
 from lineas.apply.masks import Region, mask_region
+from lineas.apply.runs import without_new_hooks
 from lineas.apply.schedule import Schedule, scheduled_region
 from lineas.apply.steering_hook import SteeringHook
 from lineas.apply.strengths import Strengths, strengths_for
@@ -80,9 +81,9 @@ def steer(
 
 def check_not_compiled(components: Mapping[str, nn.Module], modules: Mapping[Site, nn.Module]) -> None:
     """Raise `ConfigError` where hooks would stay without effect: in what torch.compile has compiled."""
-    compiled = [inner for root in components.values() for inner in compiled_parts(root)]
+    compiled = {module for root in components.values() for module in without_new_hooks(root)}
     for site, module in modules.items():
-        if any(module is each for outer in compiled for each in outer.modules()):
+        if module in compiled:
             raise ConfigError(
                 f"{site} lies in a module that torch.compile has compiled, which runs without new hooks. Use "
                 "fuse(…), which changes weights, or steer the model before it is compiled."

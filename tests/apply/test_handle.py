@@ -16,7 +16,7 @@ from toys.models import affine, assert_untouched, gated, noise, snapshot, steeri
 from lineas.apply.fusing import fuse
 from lineas.apply.hooks import steer
 from lineas.errors import ConfigError
-from lineas.modules.names import find_sites
+from lineas.modules.names import find_sites, named_modules
 from lineas.steering.site import Site
 from lineas.steering.steering import Steering
 
@@ -107,14 +107,104 @@ def test_a_component_that_runs_by_a_method_of_its_own_has_run() -> None:
             model.components["unet"](model.components["text"][0](x))
 
 
-def test_a_component_that_is_compiled_already_is_not_told_of() -> None:
-    model, x = TwoParts(), noise(2, 4)
+def compiled_in_place(model: TwoParts) -> None:
     model.components["text"].compile(backend="eager")
-    model.components["text"](x)
+
+
+def compiled_around(model: TwoParts) -> None:
+    model.components["text"] = torch.compile(model.components["text"], backend="eager")  # type: ignore[assignment]
+
+
+def compiled_within(model: TwoParts) -> None:
+    model.components["text"][0].compile(backend="eager")
+
+
+def compiled_forward(model: TwoParts) -> None:
+    text = model.components["text"]
+    text.forward = torch.compile(text.forward, backend="eager")  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("make", [compiled_in_place, compiled_around, compiled_within, compiled_forward])
+def test_a_component_that_is_compiled_is_told_of_where_it_is_passed_over(make: Any) -> None:
+    model, x = TwoParts(), noise(2, 4)
+    make(model)
+    expected = model(x)
+    steering = Steering({Site("text.0"): affine(4), Site("unet.0"): affine(4)})
+    for _ in range(2):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)
+            with fuse(model.components, steering):
+                assert not torch.allclose(model(x), expected)
+        assert torch.equal(model(x), expected)
+        told = pytest.warns(UserWarning, match=r"1 of 2 sites never ran .* text\.0")
+        with told, fuse(model.components, steering):
+            model(embeds=x)
+
+
+def test_what_is_compiled_anew_under_a_handle_stays_so() -> None:
+    model, x = nn.Sequential(nn.LayerNorm(4)), noise(2, 4)
+    model.compile(backend="eager")
+    first = model._compiled_call_impl
+    with fuse(model, Steering({Site("0"): affine(4)})):
+        model(x)
+    assert model._compiled_call_impl is first
+    with fuse(model, Steering({Site("0"): affine(4)})):
+        model.compile(backend="eager")
+        second = model._compiled_call_impl
+        assert copy.deepcopy(model)._compiled_call_impl is None
+    assert model._compiled_call_impl is second
+
+
+def test_a_method_that_is_compiled_cannot_be_seen_to_run() -> None:
+    model, x = TwoParts(), noise(2, 4)
+    text = model.components["text"]
+    text.encode = torch.compile(lambda x: text[0](x), backend="eager")  # type: ignore[assignment]
+    text.encode(x)
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
-        with fuse(model.components, Steering({Site("text.0"): affine(4)})):
+        with fuse(model.components, Steering({Site("text.0"): affine(4), Site("unet.0"): affine(4)})):
+            model(embeds=text.encode(x))
+
+
+@pytest.mark.parametrize("put_on", [steer, fuse])
+def test_an_exception_tells_nothing_of_sites_that_had_no_turn(put_on: Any) -> None:
+    model, x = TwoParts(), noise(2, 4)
+    model.components["unet"].append(Failing()).append(nn.LayerNorm(4))
+    names = ("text.0", "unet.0", "unet.2")
+    steering = Steering({Site(name): affine(4) for name in names})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        with pytest.raises(RuntimeError, match="within"), put_on(model.components, steering):
             model(x)
+        with pytest.raises(RuntimeError, match="between"), put_on(model.components, steering):
+            fail_after(model.components["text"](x))
+        handle = put_on(model.components, steering)
+        with pytest.raises(RuntimeError, match="within"):
+            model(x)
+        handle.remove()
+        handle = put_on(model.components, steering)
+        with pytest.raises(RuntimeError, match="within"):
+            model(x)
+        model.components["unet"][1].fails = False
+        model(x)
+        handle.remove()
+    handle = put_on(model.components, steering)
+    model(embeds=x)
+    with pytest.warns(UserWarning, match=r"1 of 3 sites never ran .* text\.0"):
+        handle.remove()
+
+
+def fail_after(_: Any) -> None:
+    raise RuntimeError("between")
+
+
+class Failing(nn.Module):
+    fails = True
+
+    def forward(self, x: Any) -> Any:
+        if self.fails:
+            raise RuntimeError("within")
+        return x
 
 
 def test_a_dropped_handle_says_that_the_model_stays_steered() -> None:
@@ -168,6 +258,14 @@ def test_compiled_modules_are_refused_by_hooks_and_take_weights() -> None:
     for put_on, steering in ((steer, affine_one), (fuse, Steering({Site("site"): gated(4)}))):
         with pytest.raises(ConfigError, match=r"torch\.compile"):
             put_on(model, steering)
+    for name in ("site", "outer"):
+        outer = nn.ModuleDict({"site": nn.LayerNorm(4)})
+        hidden = torch.compile(outer, backend="eager") if name == "outer" else outer
+        if name == "site":
+            outer["site"] = torch.compile(outer["site"], backend="eager")  # type: ignore[assignment]
+        inner = next(path for path, m in named_modules({"": hidden}).items() if type(m) is nn.LayerNorm)
+        with pytest.raises(ConfigError, match=r"torch\.compile"):
+            steer(hidden, Steering({Site(inner): affine(4)}))
     expected = affine(4)(nn.LayerNorm(4)(x))
     model["site"](x)
     with fuse(model, affine_one):

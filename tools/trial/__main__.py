@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from tools.trial import files, hostile, interruptions, kills, running, tiny
+from tools.trial import comfyui, files, hostile, interruptions, kills, running, tiny
 from tools.trial.counts import Counts, measured
 
 START, END = "<!-- trial -->", "<!-- end of trial -->"
@@ -38,6 +38,7 @@ def parts(scale: float, seed: int, folder: Path) -> dict[str, Part]:
         "short memory in a fit": lambda c: interruptions.short_memory(c, many(400), seed),
         "threads": lambda c: running.threads(c, many(1_000), seed),
         "faults in forwards": lambda c: running.faults(c, many(1_200), seed),
+        "faults in ComfyUI": lambda c: comfyui.faults(c, many(400), seed),
         "hostile task files": lambda c: hostile.task_files(c, folder),
         "escapes in a file's texts": lambda c: hostile.escapes(c, folder),
         "hostile command lines": lambda c: hostile.command_lines(c, folder),

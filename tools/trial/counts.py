@@ -79,7 +79,7 @@ def in_a_child(counts: Counts, action: Callable[[], object], what: str) -> None:
         start = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
         own = Counts(what)
         own.attempt(action, what)
-        told = [own.ends, own.faults, own.longest, _peak() - start]
+        told = [own.ends, own.faults, own.longest, peak() - start]
         os.write(write, json.dumps(told).encode())
         os._exit(0)
     os.close(write)
@@ -95,15 +95,16 @@ def in_a_child(counts: Counts, action: Callable[[], object], what: str) -> None:
 
 def measured(counts: Counts, part: Callable[[Counts], None]) -> Counts:
     """Run a part; the memory is how far it raised the highest that the process ever held."""
-    before, began = _peak(), time.perf_counter()
+    before, began = peak(), time.perf_counter()
     part(counts)
     counts.seconds = time.perf_counter() - began
     if not counts.bytes:  # a part that measures its own is done with that
-        counts.bytes = _peak() - before
+        counts.bytes = peak() - before
         if counts.bytes > LARGE_BYTES:
             counts.add("large", f"{counts.bytes} bytes")
     return counts
 
 
-def _peak() -> int:
+def peak() -> int:
+    """The most bytes that the process ever held."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -71,7 +71,7 @@ def threads(counts: Counts, number: int, seed: int) -> None:
     """Texts of eight threads on one model, each at a strength of its own: right or refused."""
     model, lock = language_model(), threading.Lock()
     steering, prompts = steering_of(model, "*norm*", seed), torch.randint(1, WORDS, (8, 5))
-    before = _state(model)
+    before = state(model)
     expected = []
     for index in range(8):
         with WAYS[index % 3](model, steering, index / 4):
@@ -95,7 +95,7 @@ def threads(counts: Counts, number: int, seed: int) -> None:
         worker.start()
     for worker in workers:
         worker.join()
-    if not _same(_state(model), before):
+    if not same(state(model), before):
         counts.add("model changed", f"seed {seed}")
 
 
@@ -118,10 +118,10 @@ def faults(counts: Counts, number: int, seed: int) -> None:
     random, cases = Random(seed), _cases(seed)
     for i in range(number):
         case, put_on = cases[i % 2], WAYS[i % 3]
-        before, result = _state(case.model), case.run()
+        before, result = state(case.model), case.run()
         target = random.choice(case.running)
         what = f"seed {seed}, fault {i}: {put_on.__name__} on {type(case.model).__name__}"
-        target.forward = _failing
+        target.forward = failing
         try:
             with put_on(case.model, case.steering, 1.0):
                 case.run()
@@ -131,14 +131,14 @@ def faults(counts: Counts, number: int, seed: int) -> None:
             end = "no fault came"
         finally:
             del target.forward
-        if not _same(_state(case.model), before):
+        if not same(state(case.model), before):
             end = "weights or hooks left"
         elif not torch.equal(case.run(), result):
             end = "another result"
         counts.add(end, None if end == "as before" else what)
 
 
-def _failing(*_: Any, **__: Any) -> None:
+def failing(*_: Any, **__: Any) -> None:
     raise Fault
 
 
@@ -167,26 +167,31 @@ def _cases(seed: int) -> list[_Case]:
 
 
 def _case(model: Any, pattern: str, run: Callable[[], Tensor], seed: int) -> _Case:
-    running: list[nn.Module] = []
-    hooks = [m.register_forward_hook(lambda m, *_: running.append(m)) for m in model.modules()]
-
     def result() -> Tensor:
         with torch.no_grad():
             return run()
 
-    result()
-    for hook in hooks:
-        hook.remove()
+    running = running_modules(model, result)
     return _Case(model, steering_of(model, pattern, seed), result, running)
 
 
-def _state(model: nn.Module) -> tuple[dict[str, Tensor], list[int]]:
+def running_modules(root: nn.Module, run: Callable[[], object]) -> list[nn.Module]:
+    """The modules below a root that take part in a run, as often as they do."""
+    running: list[nn.Module] = []
+    hooks = [m.register_forward_hook(lambda m, *_: running.append(m)) for m in root.modules()]
+    run()
+    for hook in hooks:
+        hook.remove()
+    return running
+
+
+def state(model: nn.Module) -> tuple[dict[str, Tensor], list[int]]:
     """Copies of the weights, and how many hooks each module has."""
     hooks = [len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules()]
     return {name: weight.clone() for name, weight in model.state_dict().items()}, hooks
 
 
-def _same(one: tuple[dict[str, Tensor], list[int]], two: tuple[dict[str, Tensor], list[int]]) -> bool:
+def same(one: tuple[dict[str, Tensor], list[int]], two: tuple[dict[str, Tensor], list[int]]) -> bool:
     (weights, hooks), (others, other_hooks) = one, two
     same = weights.keys() == others.keys() and hooks == other_hooks
     return same and all(torch.equal(weight, others[name]) for name, weight in weights.items())
