@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -56,8 +57,8 @@ class SteeredModel:
             name, steering = name or Path(steering).stem, Steering.load(steering)
         self._check_free(name)
         check_fit(module_tree(self.pipe), steering)
-        self._loaded[name] = steering
-        self._change({**self._active, name: float(strength)})
+        active = {**self._active, name: float(strength)}
+        self._change(loaded={**self._loaded, name: steering}, active=active)
         return name
 
     def set_steerings(
@@ -75,7 +76,7 @@ class SteeredModel:
             raise ConfigError(
                 f"Got {len(strengths)} strengths for {len(set(names))} steerings. Give one strength for each."
             )
-        self._change(dict(zip(names, map(float, strengths), strict=True)))
+        self._change(active=dict(zip(names, map(float, strengths), strict=True)))
 
     def get_list_steerings(self) -> list[str]:
         """Names of all that are loaded, in order of loading."""
@@ -83,17 +84,15 @@ class SteeredModel:
 
     def get_active_steerings(self) -> dict[str, float]:
         """Strength by name of what acts now; empty while disabled."""
-        return dict(self._active) if self._enabled else {}
+        return dict(self._active) if self._applied is not None else {}
 
     def disable_steering(self) -> None:
         """Run without any steering until `enable_steering`; names and strengths are kept."""
-        self._enabled = False
-        self._apply()
+        self._change(enabled=False)
 
     def enable_steering(self) -> None:
         """Steer again as before `disable_steering`."""
-        self._enabled = True
-        self._apply()
+        self._change(enabled=True)
 
     def fuse_steering(self, strength: float = 1.0) -> None:
         """Fold what is active into the weights, at its strengths times `strength`.
@@ -101,26 +100,22 @@ class SteeredModel:
         Equal to hooks up to one rounding, and free at run time; what cannot be folded stays hooked. What is
         loaded, set or enabled later is folded as well.
         """
-        self._fused_at = float(strength)
-        self._apply()
+        self._change(fused_at=float(strength))
 
     def unfuse_steering(self) -> None:
         """Give the weights back bit for bit and steer by hooks again. Doing it again does nothing."""
-        self._fused_at = None
-        self._apply()
+        self._change(fused_at=None)
 
     def delete_steerings(self, names: str | Sequence[str]) -> None:
         """Forget some steerings. Raises `ConfigError` for unknown names."""
         names = [names] if isinstance(names, str) else list(names)
         self._check_known(names)
-        self._change({name: value for name, value in self._active.items() if name not in names})
-        for name in set(names):
-            del self._loaded[name]
+        loaded = {name: one for name, one in self._loaded.items() if name not in names}
+        self._change(loaded=loaded, active={name: v for name, v in self._active.items() if name in loaded})
 
     def unload_steerings(self) -> None:
         """Forget all steerings; the model is as before, bit for bit."""
-        self._loaded, self._fused_at, self._enabled = {}, None, True
-        self._change({})
+        self._change(loaded={}, active={}, enabled=True, fused_at=None)
 
     def fit(
         self,
@@ -203,9 +198,7 @@ class SteeredModel:
 
     def __deepcopy__(self, memo: dict[int, Any]) -> SteeredModel:
         """A copy of the unsteered model with the same steerings, strengths and state."""
-        applied, self._applied = self._applied, None
-        if applied is not None:
-            applied.remove()
+        self._take_off()
         try:
             copied = SteeredModel(copy.deepcopy(self.pipe, memo))
         finally:
@@ -239,14 +232,25 @@ class SteeredModel:
             known = ", ".join(self._loaded) or "none; load one with load_steering"
             raise ConfigError(f"Unknown steering {', '.join(map(repr, unknown))}. Loaded: {known}.{hint}")
 
-    def _change(self, active: dict[str, float]) -> None:
-        same = list(active) == list(self._active)
-        self._active = active
-        if same and self._enabled and self._applied is not None:
-            scale = 1.0 if self._fused_at is None else self._fused_at
-            self._applied.set_strength([scale * strength for strength in active.values()])
-        else:
-            self._apply()
+    def _change(self, **fields: Any) -> None:
+        """Take on other values of the fields named, or none of them: after a failure all is as it was."""
+        before = {name: getattr(self, f"_{name}") for name in fields}
+        try:
+            self._take(fields)
+            if list(before.get("active", ())) == list(self._active) and self._applied is not None:
+                scale = 1.0 if self._fused_at is None else self._fused_at
+                self._applied.set_strength([scale * strength for strength in self._active.values()])
+            else:
+                self._apply()
+        except BaseException:
+            self._take(before)
+            with suppress(Exception):  # what fails twice is off, and listed as off
+                self._apply()
+            raise
+
+    def _take(self, fields: dict[str, Any]) -> None:
+        for name, value in fields.items():
+            setattr(self, f"_{name}", value)
 
     def _look_up_again(self) -> None:
         """Steer the modules that are at the sites now, where others are there than were steered."""
@@ -258,19 +262,26 @@ class SteeredModel:
         names = {site.name for name in self._active for site in self._loaded[name].maps}
         return {name: table[name] for name in names if name in table}
 
-    def _apply(self) -> None:
-        """Take off what acts, and put on what should."""
+    def _take_off(self) -> None:
         if self._applied is not None:
             self._applied.remove()
         self._applied = None
+
+    def _apply(self) -> None:
+        """Take off what acts, and put on what should."""
+        self._take_off()
         if not self._enabled or not self._active:
             return
         self._modules = self._at_sites()
-        steerings = [self._loaded[name] for name in self._active]
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of other weights, which loading told already
-            if self._fused_at is None:
-                self._applied = steer(self.pipe, steerings, list(self._active.values()))
-            else:
-                strengths = [self._fused_at * strength for strength in self._active.values()]
-                self._applied = fuse(self.pipe, steerings, strengths)
+        steerings, scale = [self._loaded[name] for name in self._active], self._fused_at
+        strengths = [strength if scale is None else scale * strength for strength in self._active.values()]
+        handle = None
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of other weights, which loading told already
+                handle = (steer if scale is None else fuse)(self.pipe, steerings, strengths)
+            self._applied = handle
+        except BaseException:
+            if handle is not None and self._applied is None:  # an interrupt came before it was kept
+                handle.remove()
+            raise

@@ -8,11 +8,14 @@ from typing import Any
 import pytest
 import torch
 from toys import language as toy_language
+from toys.models import assert_untouched, noise, snapshot, steering_for, toy_unet
 from toys.pipelines import SOURCE, TARGET, draw, sd1, sdxl, transformers
 
 import lineas
 from lineas import SteeredModel, fit, steer
+from lineas.adapters import steered_model
 from lineas.adapters.images.recipes import Recipe
+from lineas.apply.handle import Handle
 from lineas.apply.steering_hook import SteeringHook
 from lineas.errors import ConfigError, MismatchError, SteeringFileError
 from lineas.maps.affine import AffineMap
@@ -342,3 +345,51 @@ def test_a_run_that_fails_tells_nothing_of_what_had_no_turn(
         wrapper.load_steering(steering)
         with pytest.raises(TypeError), wrapper:
             draw(wrapper.pipe)
+
+
+CALLS = {
+    "load": lambda wrapper, steering: wrapper.load_steering(steering, "second"),
+    "set": lambda wrapper, steering: wrapper.set_steerings("spare"),
+    "fuse": lambda wrapper, steering: wrapper.fuse_steering(),
+    "delete": lambda wrapper, steering: wrapper.delete_steerings("spare"),
+    "disable": lambda wrapper, steering: wrapper.disable_steering(),
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("fails", [1, 99])
+def test_what_is_listed_as_active_acts_also_after_a_call_that_failed(
+    call: str, fails: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, x = toy_unet(), noise(1, 4, 4, 4)
+    one, other = (steering_for(model, find_sites({"": model}, "*"), seed) for seed in (1, 2))
+    before, base = snapshot(model), model(x)
+    left = fails
+
+    def failing(real: Any) -> Any:
+        def run(*args: Any, **kwargs: Any) -> Any:
+            nonlocal left
+            left -= 1
+            if left >= 0:
+                raise MemoryError
+            return real(*args, **kwargs)
+
+        return run
+
+    wrapper = SteeredModel(model)
+    wrapper.load_steering(other, "spare", 0.5)
+    wrapper.load_steering(one, "first")
+    expected, active = model(x), wrapper.get_active_steerings()
+    with monkeypatch.context() as patch:
+        for name in ("steer", "fuse"):
+            patch.setattr(steered_model, name, failing(getattr(steered_model, name)))
+        if call == "disable":
+            patch.setattr(Handle, "remove", failing(Handle.remove))
+        with pytest.raises(MemoryError):
+            CALLS[call](wrapper, one)
+    assert wrapper.get_list_steerings() == ["spare", "first"]
+    stays = fails == 1 or call == "disable"
+    assert wrapper.get_active_steerings() == (active if stays else {})
+    assert torch.equal(model(x), expected if stays else base)
+    wrapper.unload_steerings()
+    assert_untouched(model, before)

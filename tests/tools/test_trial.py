@@ -49,6 +49,11 @@ def test_interrupts_of_fuse(counts: Counts) -> None:
     assert counts.tries == 20 and not [end for end in counts.ends if end.startswith("weights")]
 
 
+def test_interrupts_of_a_steered_model(counts: Counts) -> None:
+    interruptions.named_interrupts(counts, 10, 18)
+    assert not counts.faults, counts.faults
+
+
 def test_threads(counts: Counts) -> None:
     running.threads(counts, 24, 16)
     assert_fine(counts, 24)

@@ -35,6 +35,7 @@ def parts(scale: float, seed: int, folder: Path) -> dict[str, Part]:
         "files made to fill the memory": lambda c: files.bombs(c, folder),
         "kills during a save": lambda c: kills.kills(c, many(300), seed, folder / "kills"),
         "interrupts in fuse and unfuse": lambda c: interruptions.fuse_interrupts(c, many(2_000), seed),
+        "interrupts in SteeredModel": lambda c: interruptions.named_interrupts(c, many(1_000), seed),
         "short memory in a fit": lambda c: interruptions.short_memory(c, many(400), seed),
         "threads": lambda c: running.threads(c, many(1_000), seed),
         "faults in forwards": lambda c: running.faults(c, many(1_200), seed),

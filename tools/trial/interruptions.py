@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -14,23 +15,27 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from lineas.adapters import steered_model
+from lineas.adapters.steered_model import SteeredModel
 from lineas.apply import fusing
 from lineas.apply.fusing import fuse
+from lineas.apply.hooks import steer
 from lineas.errors import LineasError
 from lineas.maps.affine import AffineMap
 from lineas.methods.lineas.config import TrainConfig
 from lineas.methods.lineas.trainer import fit
 from lineas.steering.site import Site
 from lineas.steering.steering import Steering
-from tools.trial import tiny
+from tools.trial import running, tiny
 from tools.trial.counts import Counts
 
 APPLY = str(Path(fusing.__file__).parent)
+BY_NAME = (APPLY, steered_model.__file__)
 
 
 @contextmanager
-def interrupted_after(seconds: float) -> Iterator[list[int]]:
-    """Ctrl-C by the system's own clock, where the program is in lineas/apply by then; else nothing happens.
+def interrupted_after(seconds: float, within: str | tuple[str, ...] = APPLY) -> Iterator[list[int]]:
+    """Ctrl-C by the system's own clock, where the program is in these files by then; else nothing happens.
 
     Gives a list that is not empty once it came. A timer and not a trace: a trace raises in places where
     Python never looks for signals, as between a lock and its `with`.
@@ -39,7 +44,7 @@ def interrupted_after(seconds: float) -> Iterator[list[int]]:
 
     def on_alarm(number: int, frame: FrameType | None) -> None:
         line = frame.f_lineno if frame else 0
-        while frame is not None and not frame.f_code.co_filename.startswith(APPLY):
+        while frame is not None and not frame.f_code.co_filename.startswith(within):
             if frame.f_code.co_name == "__del__":
                 return
             frame = frame.f_back
@@ -93,6 +98,60 @@ def fuse_interrupts(counts: Counts, number: int, seed: int) -> None:
             left = "weights" if not same else "hooks"
             counts.add(f"{left} left by {'fuse' if fusing_now else 'unfuse'}", what)
             model = tiny.model()
+
+
+def named_interrupts(counts: Counts, number: int, seed: int) -> None:
+    """After an interrupt of a `SteeredModel` what it lists as active acts, and unloading gives all back."""
+    random, model, x = Random(seed), tiny.model(), torch.randn(4, tiny.WIDTH)
+    drawn = lambda: AffineMap(torch.rand(tiny.WIDTH), torch.rand(tiny.WIDTH))  # noqa: E731
+    steerings = {name: Steering({Site("1"): drawn(), Site("3"): drawn()}) for name in "ab"}
+    before, base = running.state(model), model(x)
+    longest = _seconds(lambda: _by_name(model, steerings, random, 4).unload_steerings())
+    for i in range(20 * number):
+        if counts.tries >= number:
+            break
+        wrapper = _by_name(model, steerings, random, i % 5)
+        try:
+            with interrupted_after(random.uniform(0, longest), BY_NAME) as came:
+                _one_call(wrapper, steerings, random)
+        except KeyboardInterrupt:
+            pass
+        listed, got = wrapper.get_active_steerings(), model(x)
+        scale = 1.0 if wrapper._fused_at is None else wrapper._fused_at
+        wrapper.unload_steerings()
+        if not came:
+            continue
+        with steer(model, [steerings[name] for name in listed], [scale * v for v in listed.values()]):
+            expected = model(x)
+        end = "as listed" if torch.allclose(got, expected, rtol=1e-4, atol=1e-4) else "not as listed"
+        if not running.same(running.state(model), before) or not torch.equal(model(x), base):
+            end, model = "weights or hooks left", tiny.model()
+        counts.add(end, None if end == "as listed" else f"seed {seed}, try {i}, line {came[0]}")
+
+
+def _by_name(model: Any, steerings: dict[str, Steering], random: Random, calls: int) -> SteeredModel:
+    wrapper = SteeredModel(model)
+    for _ in range(calls):
+        _one_call(wrapper, steerings, random)
+    return wrapper
+
+
+def _one_call(wrapper: SteeredModel, steerings: dict[str, Steering], random: Random) -> None:
+    """A random call of those that there are at the moment."""
+    there, at = wrapper.get_list_steerings(), random.random()
+    missing = [name for name in steerings if name not in there]
+    calls: list[Callable[[], object]] = [
+        *(lambda name=name: wrapper.load_steering(steerings[name], name, at) for name in missing),
+        *(lambda name=name: wrapper.set_steerings(name, 0.5) for name in there),
+        *(lambda name=name: wrapper.delete_steerings(name) for name in there),
+        wrapper.fuse_steering,
+        wrapper.unfuse_steering,
+        wrapper.disable_steering,
+        wrapper.enable_steering,
+        lambda: copy.deepcopy(wrapper),
+        wrapper.unload_steerings,
+    ]
+    random.choice(calls)()
 
 
 def _seconds(action: Callable[[], object]) -> float:
