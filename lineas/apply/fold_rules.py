@@ -10,7 +10,6 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable
-from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -78,6 +77,28 @@ def folded(weight: Tensor, bias: Tensor | None, map: AffineMap, offset: int) -> 
     return new_weight, (bias.detach().to(db) + db).to(bias.dtype)
 
 
+def scale_alone(map: AffineMap) -> AffineMap:
+    """The map without its shift."""
+    return AffineMap(map.deviation, torch.zeros_like(map.shift))
+
+
+def learns(module: nn.Module) -> bool:
+    """True when gradients flow from the output to weight and bias, which kernels for inference may lack."""
+    if type(module) in _KNOWN:
+        return True
+    tensors = {
+        name: _waves(tuple(p.shape), 0.7).requires_grad_()
+        for name, p in module._parameters.items()
+        if p is not None
+    }
+    try:
+        with torch.inference_mode(False), torch.enable_grad():
+            out = _twin(module, tensors["weight"], tensors.get("bias"))(_input_for(module, tensors["weight"]))
+            return all(bool(g.any()) for g in torch.autograd.grad(out.square().sum(), list(tensors.values())))
+    except Exception:  # as in `_behaves`
+        return False
+
+
 def _storage_obstacle(module: nn.Module, map: AffineMap) -> str | None:
     """What stands against it in how the parameters are held."""
     held = {name: p for name, p in module._parameters.items() if p is not None}
@@ -133,8 +154,7 @@ def _twin(module: nn.Module, weight: Tensor, bias: Tensor | None) -> Callable[[T
     twin = copy.copy(module)
     parameters = {"weight": weight, "bias": bias}
     vars(twin)["_parameters"] = {
-        name: None if old is None else nn.Parameter(cast(Tensor, parameters[name]), requires_grad=False)
-        for name, old in module._parameters.items()
+        name: None if old is None else parameters[name] for name, old in module._parameters.items()
     }
     return twin.forward
 

@@ -20,7 +20,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
-from lineas.apply.fold_rules import Parameters, folded, weight_offset
+from lineas.apply.fold_rules import Parameters, folded, scale_alone, weight_offset
 from lineas.errors import MismatchError
 from lineas.maps.affine import AffineMap
 
@@ -200,11 +200,6 @@ def _computed(module: nn.Module, fold: _Fold) -> Parameters:
     assert held is not None
     bias = None if bias is None else bias.to(held)
     return weight.to(held), bias
-
-
-def scale_alone(map: AffineMap) -> AffineMap:
-    """The map without its shift."""
-    return AffineMap(map.deviation, torch.zeros_like(map.shift))
 
 
 def _with_inputs(fold: _Fold) -> Tensor | None:

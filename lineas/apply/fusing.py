@@ -9,8 +9,8 @@ from typing import Any, cast
 from torch import Tensor, nn
 
 from lineas.apply.check import check_fit
-from lineas.apply.fold_rules import deltas, obstacle, weight_offset
-from lineas.apply.folded_weights import Folding, change_folds, pristine, scale_alone
+from lineas.apply.fold_rules import deltas, obstacle, scale_alone, weight_offset
+from lineas.apply.folded_weights import Folding, change_folds, pristine
 from lineas.apply.handle import Handle, Part, as_list, claim
 from lineas.apply.hooks import check_not_compiled
 from lineas.apply.next_linears import Consumers, linear_consumers

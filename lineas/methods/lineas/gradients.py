@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
 
 from lineas.fitting.micro_batches import MicroBatches, joined
 from lineas.fitting.problem import Group, Rows
+from lineas.fitting.trained_weights import at_work, holders
+from lineas.maps.base import Map
 from lineas.maps.parameters import Parameters
 from lineas.maths.pooling import Pooling
 from lineas.methods.lineas.objective import Objective, Report
@@ -44,6 +46,7 @@ class FullGradient:
             for weight in component.parameters()
         )
         self.scale = HALF_PRECISION_SCALE if self._is_half else 1.0
+        self._holders = holders(batches.problem.components, self._maps())
 
     def __call__(self) -> tuple[str, Site] | None:
         """None, or what is not finite and the first site in execution order where it is not."""
@@ -113,13 +116,17 @@ class FullGradient:
                 parts.append(rows)
         return parts
 
-    def _rows(self, group: Group, indices: Sequence[int]) -> AbstractContextManager[Rows]:
-        maps = {site: parameters.map() for site, parameters in self.parameters.items()}
+    @contextmanager
+    def _rows(self, group: Group, indices: Sequence[int]) -> Iterator[Rows]:
+        """Rows with the maps at work, until the block ends: recomputation needs them again."""
+        with (
+            at_work(self._maps(), self._holders) as transform,
+            self.batches.problem.recording(group, indices, transform, self.pooling[group]) as rows,
+        ):
+            yield rows
 
-        def transform(site: Site, z: Tensor) -> Tensor:
-            return maps[site](z, 1.0, site.axis) if site in maps else z
-
-        return self.batches.problem.recording(group, indices, transform, self.pooling[group])
+    def _maps(self) -> dict[Site, Map]:
+        return {site: parameters.map() for site, parameters in self.parameters.items()}
 
     def _backward(self, outputs: list[Tensor], gradients: Sequence[Tensor] | None = None) -> None:
         """Rows that no parameter reaches, as those of sites before the first steered one, go nowhere."""
