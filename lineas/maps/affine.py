@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from lineas.errors import MapError
 from lineas.maps.base import Map, along, check_tensors
 from lineas.maps.parameters import Parameters, Start
-
-if TYPE_CHECKING:
-    pass
+from lineas.maps.sums import over_positions, quick, scaled
 
 
 class AffineParameters(Parameters):
@@ -76,6 +75,11 @@ class AffineMap(Map):
     def change(self, z: Tensor, axis: int) -> Tensor:
         return torch.addcmul(along(self.shift, axis, z), along(self.deviation, axis, z), z)
 
+    def step(self, z: Tensor, strength: float, axis: int) -> Tensor:
+        wide = torch.promote_types(z.dtype, torch.float32)
+        scale, shift = 1 + strength * self.deviation.to(wide), strength * self.shift.to(wide)
+        return cast(Tensor, AffineStep.apply(z, scale, shift, axis))
+
     def affine(self) -> AffineMap:
         return self
 
@@ -120,3 +124,29 @@ class AffineMap(Map):
         if affine.width != self.width:
             raise MapError(f"The maps have {self.width} and {other.width} units; they must act on one site.")
         return affine
+
+
+class AffineStep(torch.autograd.Function):
+    """[…, d, …] z, [d] scale, [d] shift -> scale ⊙ z + shift in z's dtype, rounded once; keeps z alone."""
+
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, scale: Tensor, shift: Tensor, axis: int) -> Tensor:
+        ctx.axis = axis
+        ctx.save_for_backward(z if ctx.needs_input_grad[1] else None, scale)
+        work = quick(z, scale.dtype)
+        return scaled(work, scale, shift, axis, torch.empty_like(work)).to(z.dtype)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
+        z, scale = ctx.saved_tensors
+        to_z, to_scale, to_shift, _ = ctx.needs_input_grad
+        work = quick(gradient, scale.dtype)
+        buffer = torch.empty_like(work)  # in this order one new tensor serves both
+        scale_gradient = over_positions(torch.mul(work, z, out=buffer), ctx.axis) if to_scale else None
+        return (
+            scaled(work, scale, None, ctx.axis, buffer).to(gradient.dtype) if to_z else None,
+            scale_gradient,
+            over_positions(work, ctx.axis) if to_shift else None,
+            None,
+        )

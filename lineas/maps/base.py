@@ -22,11 +22,11 @@ FAMILIES: dict[str, type[Map]] = {}
 """Every family by its `kind`; a class joins when it is defined."""
 
 
-def along(vector: Tensor, axis: int, like: Tensor) -> Tensor:
-    """[d] -> a view in `like`'s dtype that broadcasts along unit axis `axis` of `like`."""
+def along(vector: Tensor, axis: int, like: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    """[d] -> a view in `dtype`, `like`'s own for None, that broadcasts along unit axis `axis` of `like`."""
     shape = [1] * like.ndim
     shape[axis] = -1
-    return vector.to(like.dtype).view(shape)
+    return vector.to(dtype or like.dtype).view(shape)
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +80,10 @@ class Map(ABC):
         if not isinstance(strength, Tensor) and strength == 0:
             return z
         self._check_input(z, strength, axis)
+        if not isinstance(strength, Tensor) and self._learns(z):
+            step = self.step(z, strength, axis)
+            if step is not None:
+                return step
         work = z.to(torch.promote_types(z.dtype, torch.float32))
         change = self.change(work, axis)
         if isinstance(strength, Tensor):
@@ -87,6 +91,14 @@ class Map(ABC):
         else:
             steered = torch.add(work, change, alpha=strength)
         return steered.to(z.dtype)
+
+    def step(self, z: Tensor, strength: float, axis: int) -> Tensor | None:
+        """The same where gradients are wanted, keeping z and little else for them; None: there is no such."""
+        return None
+
+    def _learns(self, z: Tensor) -> bool:
+        wanted = (tensor.requires_grad for tensor in (z, *self.tensors().values()))
+        return torch.is_grad_enabled() and any(wanted)
 
     def inverse(self, min_scale: float = 0.05) -> tuple[Self, Tensor]:
         """The map that undoes this one; `MapError` where the family has none."""

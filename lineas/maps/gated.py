@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from lineas.errors import MapError
 from lineas.maps.affine import AffineParameters
 from lineas.maps.base import Map, along, check_tensors
 from lineas.maps.parameters import Start
+from lineas.maps.sums import add_outer, over_positions, over_units, over_weighted_positions, quick, scaled
 from lineas.maths.transport import spread
 
 SHARPNESS = 4.0
@@ -109,6 +111,13 @@ class GatedMap(Map):
         plain = torch.addcmul(along(self.shift, axis, z), along(self.deviation, axis, z), z)
         return self.gate(z, axis) * plain
 
+    def step(self, z: Tensor, strength: float, axis: int) -> Tensor:
+        wide = torch.promote_types(z.dtype, torch.float32)
+        deviation, shift = strength * self.deviation.to(wide), strength * self.shift.to(wide)
+        weight = SHARPNESS * (self.direction / self.spread).to(wide)
+        offset = SHARPNESS * self.offset.to(wide) - weight @ self.center.to(wide)
+        return cast(Tensor, GatedStep.apply(z, deviation, shift, weight, offset, axis))
+
     def at(self, strength: float) -> GatedMap:
         """Deviation and shift scaled by `strength`; the gate stays as it is."""
         return replace(self, deviation=strength * self.deviation, shift=strength * self.shift)
@@ -117,3 +126,37 @@ class GatedMap(Map):
         check_tensors(self, {name: () if name == "offset" else (self.width,) for name in self.names()})
         if not bool((self.spread > 0).all()):
             raise MapError("spread of a gated map holds values ≤ 0, expected positive ones.")
+
+
+class GatedStep(torch.autograd.Function):
+    """[…, d, …] z, [d] deviation, shift, weight, [] offset -> z + g ⊙ (deviation ⊙ z + shift), as z.
+
+    g = σ(weight · z + offset), per position. It keeps z and g, which is one number per position.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, deviation: Tensor, shift: Tensor, weight: Tensor, offset: Tensor,
+                axis: int) -> Tensor:  # fmt: skip
+        ctx.axis = axis
+        work = quick(z, weight.dtype)
+        gate = torch.sigmoid(over_units(work, weight, axis) + offset)
+        ctx.save_for_backward(z, gate, deviation, shift, weight)
+        change = scaled(work, deviation, shift, axis, torch.empty_like(work))
+        return torch.addcmul(work, gate, change, out=change).to(z.dtype)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        z, gate, deviation, shift, weight = ctx.saved_tensors
+        axis, dtype = ctx.axis, gradient.dtype
+        z, gradient = quick(z, weight.dtype), quick(gradient, weight.dtype)
+        buffer = gradient * z  # one new tensor serves all that follows
+        opened = over_units(buffer, deviation, axis) + over_units(gradient, shift, axis)
+        score = gate * (1 - gate) * opened
+        to_deviation = over_weighted_positions(buffer, gate, axis, buffer)
+        to_weight = over_weighted_positions(z, score, axis, buffer)
+        through = torch.mul(gradient, gate, out=buffer)
+        to_shift = over_positions(through, axis)
+        to_z = scaled(through, deviation, None, axis, buffer).add_(gradient)
+        add_outer(to_z, score, weight, axis)
+        return to_z.to(dtype), to_deviation, to_shift, to_weight, score.sum(), None

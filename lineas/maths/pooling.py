@@ -97,12 +97,12 @@ def mean_rows(z: Tensor, axis: int, mask: Tensor | None = None) -> Tensor:
     all. Rows come in float32, or float64 when z is, as half precision would cost the coupling its order.
     Raises `PromptError` when a sample has no real token or the mask does not fit.
     """
-    positions = _positions_by_units(z, axis).to(torch.promote_types(z.dtype, torch.float32))
+    positions, wide = _positions_by_units(z, axis), torch.promote_types(z.dtype, torch.float32)
     if z.ndim == 2:
-        return positions[:, 0]
-    real = _real_positions(positions, mask)
-    if mask is None:
-        return positions.mean(1)
+        return positions[:, 0].to(wide)
+    if mask is None and positions.shape[1]:
+        return positions.mean(1, dtype=wide)  # without a wider copy
+    real, positions = _real_positions(positions, mask), positions.to(wide)
     # Filled, not multiplied: padding may hold NaN, and NaN · 0 is NaN.
     total = positions.masked_fill(~real[..., None], 0).sum(1)
     return total / real.sum(1, keepdim=True)

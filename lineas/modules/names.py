@@ -56,10 +56,25 @@ def named_modules(components: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
 def resolve(components: Mapping[str, nn.Module], site: Site | str) -> nn.Module:
     """The module of a site. Raises `SiteError` with near names when there is none."""
     name = site.name if isinstance(site, Site) else site
-    table = named_modules(components)
-    if name not in table:
-        raise SiteError(f"The model has no module {name!r}. {near_names(name, table)}")
-    return table[name]
+    for component, root in components.items():
+        if (module := _below(getattr(root, "_orig_mod", root), component, name)) is not None:
+            return module
+    raise SiteError(f"The model has no module {name!r}. {near_names(name, named_modules(components))}")
+
+
+def _below(root: nn.Module, component: str, name: str) -> nn.Module | None:
+    """The module that `named_modules` lists under this name, without a walk through all others."""
+    inside = f"{component}." if component else ""
+    path = name[len(inside) :]
+    level = _hidden_level(root, path)
+    outer = f"{level}." if level else ""
+    is_inside = name == component or (name.startswith(inside) and path)
+    if not is_inside or not path.startswith(outer):
+        return None
+    try:
+        return root.get_submodule(path[len(outer) :])
+    except AttributeError:
+        return None
 
 
 def find_sites(components: Mapping[str, nn.Module], patterns: str | Sequence[str]) -> list[Site]:

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lineas.errors import MismatchError, SiteError
-from lineas.modules.names import module_tree, named_modules, near_names
+from lineas.errors import MismatchError
+from lineas.modules.names import module_tree, resolve
 from lineas.steering.site import Site
 
 Transform = Callable[[Site, Tensor], Tensor]
@@ -93,15 +93,17 @@ class Recorder:
         self.recording = True
         self.clear()
         self.order = []
+        self._fired: set[Site] = set()
 
     @property
     def silent(self) -> list[Site]:
         """Sites that have not fired: the model does not call these modules, or does not use their outputs."""
-        return [site for site in self._modules if site not in self.order]
+        return [site for site in self._modules if site not in self._fired]
 
     def clear(self) -> None:
         """Forget the rows; the execution order stays."""
         self.rows = {site: [] for site in self._modules}
+        self._count = 0
 
     def __enter__(self) -> Recorder:
         with ExitStack() as stack:
@@ -130,15 +132,13 @@ class Recorder:
         if replaying():
             return
         self.rows[site].append(rows)
-        if site not in self.order:
+        self._count += 1
+        if site not in self._fired:
+            self._fired.add(site)
             self.order.append(site)
-        if self._firings is not None and sum(map(len, self.rows.values())) >= self._firings:
+        if self._firings is not None and self._count >= self._firings:
             raise AllRecorded
 
 
 def _modules_of(components: Mapping[str, nn.Module], sites: Iterable[Site]) -> dict[Site, nn.Module]:
-    table = named_modules(components)
-    for site in (sites := list(sites)):
-        if site.name not in table:
-            raise SiteError(f"The model has no module {site.name!r}. {near_names(site.name, table)}")
-    return {site: table[site.name] for site in sites}
+    return {site: resolve(components, site) for site in sites}

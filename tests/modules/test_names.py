@@ -100,3 +100,18 @@ def test_names_of_a_clip_text_encoder_do_not_depend_on_the_library_version() -> 
         names = named_modules({"text_encoder": encoder(config)})
         assert "text_encoder.text_model.encoder.layers.0.layer_norm1" in names
         assert "text_encoder.text_model.final_layer_norm" in names
+
+
+def test_a_module_is_found_under_every_name_that_is_listed() -> None:
+    class CLIPTextModel(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.encoder = nn.Sequential(nn.LayerNorm(4), nn.ModuleDict({"self_attn": nn.Linear(4, 4)}))
+
+    components = {"unet": toy_unet(), "text_encoder": CLIPTextModel(), "text_encoder_2": nn.Linear(2, 2)}
+    for made in (components, {"": components["unet"]}):
+        for name, module in named_modules(made).items():
+            assert resolve(made, name) is module
+    for missing in ("unet.blocks.2", "text_encoder.encoder.0", "une", "text_encoder_3", "unet.", "blocks.0"):
+        with pytest.raises(SiteError):
+            resolve(components, missing)
