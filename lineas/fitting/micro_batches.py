@@ -10,6 +10,7 @@ from typing import TypeVar
 import torch
 
 from lineas.errors import LineasError
+from lineas.fitting.kept_graphs import KeptGraphs
 from lineas.fitting.problem import Group, Problem, Rows
 from lineas.maths.pooling import Pooling
 
@@ -23,12 +24,13 @@ _MESSAGES = ("out of memory", "can't allocate memory", "not enough memory", "_al
 class MicroBatches:
     """Cuts the groups of a problem into micro-batches, and halves their size whenever memory is short.
 
-    size: prompts at once, 0 to start with the largest group as a whole.
+    size: prompts at once, 0 to start with the largest group as a whole. keep: may graphs stay in memory?
     """
 
-    def __init__(self, problem: Problem, size: int = 0) -> None:
+    def __init__(self, problem: Problem, size: int = 0, keep: bool = True) -> None:
         largest = max(problem.sizes.values())
         self.problem, self.size = problem, min(size or largest, largest)
+        self.graphs = KeptGraphs(problem, keep)
 
     def of(self, group: Group) -> list[list[int]]:
         """The indices of a group's prompts, cut into micro-batches; empty for a group without prompts."""
@@ -82,6 +84,9 @@ class MicroBatches:
                 torch.cuda.empty_cache()
 
     def _halve(self, error: Exception) -> None:
+        if self.graphs.count:  # what was kept is the first to go
+            self.graphs.count, self.graphs.wanted = 0, False
+            return
         if self.size == 1:
             raise LineasError(
                 "One prompt at a time does not fit into memory. Turn on checkpointing, lower the image size "

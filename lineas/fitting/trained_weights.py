@@ -67,36 +67,33 @@ def holders(components: Mapping[str, nn.Module], maps: Mapping[Site, Map]) -> di
 
 
 @contextmanager
-def at_work(maps: Mapping[Site, Map], held: Mapping[Site, Holder]) -> Iterator[Transform]:
-    """Maps in the weights of their holders until the block ends, and the transform that does the rest.
+def at_work(maps: Mapping[Site, Map], held: Mapping[Site, Holder]) -> Iterator[dict[Site, Transform]]:
+    """Maps in the weights of their holders until the block ends; by site, what is left to do behind them.
 
     Gradients flow to the tensors of the maps, also of those that are in weights. The weights are back as they
     were, the very same tensors, whatever happens; the backward pass belongs inside the block.
     """
-    # A hook that others put there since sees what the module itself gives.
-    free = {site: each for site, each in held.items() if not each.module._forward_hooks}
-    affine = {site: map for site in free if (map := maps[site].affine()) is not None}
+    left: dict[Site, Transform] = {}
     own: list[tuple[dict[str, Any], dict[str, Any]]] = []
     try:
-        for site, map in affine.items():
-            parameters: dict[str, Any] = free[site].module._parameters
-            new = free[site].tensors(map)
+        for site, holder in held.items():
+            affine = maps[site].affine()
+            if affine is None or holder.module._forward_hooks:
+                continue  # a hook that others put there since sees what the module itself gives
+            parameters: dict[str, Any] = holder.module._parameters
+            new = holder.tensors(affine)
             own.append((parameters, {name: parameters[name] for name in new}))
             parameters.update(new)
-        yield partial(_rest, maps, free, affine)
+            left[site] = _nothing if holder.takes_shift else partial(_shifted, affine.shift)
+        yield left
     finally:
         for parameters, tensors in own:
             parameters.update(tensors)
 
 
-def _rest(
-    maps: Mapping[Site, Map],
-    held: Mapping[Site, Holder],
-    affine: Mapping[Site, AffineMap],
-    site: Site,
-    z: Tensor,
-) -> Tensor:
-    """What has to be done behind the module: all, nothing, or the shift that no bias takes."""
-    if site not in held:
-        return maps[site](z, 1.0, site.axis) if site in maps else z
-    return z if held[site].takes_shift else z + along(affine[site].shift, site.axis, z)
+def _nothing(site: Site, z: Tensor) -> Tensor:
+    return z
+
+
+def _shifted(shift: Tensor, site: Site, z: Tensor) -> Tensor:
+    return z + along(shift, site.axis, z)

@@ -1,4 +1,4 @@
-"""The exact full-batch gradient, in the memory of one micro-batch."""
+"""The exact full-batch gradient, in the memory of one micro-batch, or of more where that is free."""
 
 from __future__ import annotations
 
@@ -80,6 +80,7 @@ class FullGradient:
     def _accumulate(self) -> None:
         for each in self.parameters.values():
             each.forget_gradients()
+        self.batches.graphs.count = 0
         self._source()
         self._preserve()
 
@@ -87,21 +88,55 @@ class FullGradient:
         """The gradient of the cost, a function of all source rows at once.
 
         More than one micro-batch: a first pass collects the rows, the cost is differentiated with respect to
-        them, and a second pass sends each micro-batch's share back.
+        them, and each micro-batch's share is sent back, through its graph where it was kept, else through
+        that of a second pass. The last micro-batch is never run twice.
         """
-        batches = self.batches.of("source")
-        if len(batches) == 1:
-            with self._rows("source", batches[0]) as rows:
+        *others, last = self.batches.of("source")
+        parts = [self._first_pass(batch) for batch in others]
+        with self._rows("source", last) as rows:
+            if not others:
                 self._backward([self.objective.cost(rows)])
-            return
-        with torch.no_grad():
-            parts = self._parts("source")
-        whole = joined(parts)
-        leaves = {site: [rows.detach().requires_grad_() for rows in each] for site, each in whole.items()}
+                return
+            shares = self._shares([*parts, rows])
+            self._backward(_flat(rows), shares.pop())
+        for batch, share in zip(others, shares, strict=True):
+            part = parts.pop(0)
+            if any(each.requires_grad for each in _flat(part)):
+                self._backward(_flat(part), share)
+                self.batches.graphs.count -= 1
+            else:
+                with self._rows("source", batch) as rows:
+                    self._backward(_flat(rows), share)
+
+    def _first_pass(self, batch: Sequence[int]) -> Rows:
+        """Rows of a micro-batch, with their graph where there is room for it."""
+        graphs, device = self.batches.graphs, next(iter(self.objective.spreads.values()))[0].device
+        if not graphs.possible:
+            return self._without_graph(batch)
+        if not graphs.bytes_per_prompt:
+            graphs.measure(lambda: self._with_graph(batch), len(batch))
+        if not graphs.has_room(len(batch), device):
+            return self._without_graph(batch)
+        graphs.count += 1
+        return self._with_graph(batch)
+
+    def _with_graph(self, batch: Sequence[int]) -> Rows:
+        with self._rows("source", batch) as rows:
+            return rows
+
+    @torch.no_grad()
+    def _without_graph(self, batch: Sequence[int]) -> Rows:
+        return self._with_graph(batch)
+
+    def _shares(self, parts: Sequence[Rows]) -> list[tuple[Tensor, ...]]:
+        """The gradient of the cost with respect to each micro-batch's rows, in the order of `_flat`."""
+        leaves = {
+            site: [rows.detach().requires_grad_() for rows in each] for site, each in joined(parts).items()
+        }
         self.objective.cost(leaves).backward()
-        for batch, shares in zip(batches, _shares(leaves, parts), strict=True):
-            with self._rows("source", batch) as rows:
-                self._backward(_flat(rows), shares)
+        sizes = zip(*([len(rows) for rows in _flat(part)] for part in parts), strict=True)
+        gradients = [torch.zeros_like(leaf) if leaf.grad is None else leaf.grad for leaf in _flat(leaves)]
+        return list(zip(*(g.split(list(n)) for g, n in zip(gradients, sizes, strict=True)), strict=True))
 
     def _preserve(self) -> None:
         """The preserve term is a sum over prompts, so each micro-batch goes back at once."""
@@ -119,11 +154,16 @@ class FullGradient:
     @contextmanager
     def _rows(self, group: Group, indices: Sequence[int]) -> Iterator[Rows]:
         """Rows with the maps at work, until the block ends: recomputation needs them again."""
-        with (
-            at_work(self._maps(), self._holders) as transform,
-            self.batches.problem.recording(group, indices, transform, self.pooling[group]) as rows,
-        ):
-            yield rows
+        maps = self._maps()
+        with at_work(maps, self._holders) as left:
+
+            def transform(site: Site, z: Tensor) -> Tensor:
+                if site in left:
+                    return left[site](site, z)
+                return maps[site](z, 1.0, site.axis) if site in maps else z
+
+            with self.batches.problem.recording(group, indices, transform, self.pooling[group]) as rows:
+                yield rows
 
     def _maps(self) -> dict[Site, Map]:
         return {site: parameters.map() for site, parameters in self.parameters.items()}
@@ -134,13 +174,6 @@ class FullGradient:
         pairs = zip(outputs, gradients, strict=True)
         sent = [(output, gradient * self.scale) for output, gradient in pairs if output.requires_grad]
         torch.autograd.backward([output for output, _ in sent], [gradient for _, gradient in sent])
-
-
-def _shares(leaves: Rows, parts: Sequence[Rows]) -> list[tuple[Tensor, ...]]:
-    """Each micro-batch's gradients, in the order of `_flat`."""
-    sizes = zip(*([len(rows) for rows in _flat(part)] for part in parts), strict=True)
-    gradients = [leaf.grad for leaf in _flat(leaves) if leaf.grad is not None]
-    return list(zip(*(g.split(list(n)) for g, n in zip(gradients, sizes, strict=True)), strict=True))
 
 
 def _flat(rows: Rows) -> list[Tensor]:

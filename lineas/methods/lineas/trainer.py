@@ -65,7 +65,7 @@ class Trainer:
             "source": parse_pooling(self.config.rows, self.config.seed),
             "preserve": parse_pooling(self.config.preserve_pooling(problem.is_text), self.config.seed),
         }
-        self.batches = MicroBatches(problem, self.config.micro_batch)
+        self.batches = MicroBatches(problem, self.config.micro_batch, not self.config.checkpointing)
         with self._ready():
             problem.order_sites()
             target, source = (self.batches.rows(group, pooling["source"]) for group in ("target", "source"))
