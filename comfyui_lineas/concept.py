@@ -31,7 +31,7 @@ def concept_texts(
     made = prompt_sets(
         concept,
         kind,
-        add=direction == "add",
+        intent=direction,
         bank=bank,
         count=count,
         seed=seed,

@@ -9,6 +9,7 @@ from lineas.version import __version__
 
 if TYPE_CHECKING:
     from lineas.adapters.images.loading import load_pipeline
+    from lineas.adapters.intents import add, remove, swap
     from lineas.adapters.language.loading import load_language_model
     from lineas.adapters.problems import fit
     from lineas.adapters.steered_model import SteeredModel
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 # Each name is imported when it is first asked for: the node pack and the command line need few of them.
 _HOMES = {
+    "remove": "adapters.intents",
+    "add": "adapters.intents",
+    "swap": "adapters.intents",
     "fit": "adapters.problems",
     "steer": "apply.hooks",
     "fuse": "apply.fusing",
@@ -36,6 +40,9 @@ _HOMES = {
 }
 
 __all__ = [
+    "remove",
+    "add",
+    "swap",
     "fit",
     "steer",
     "fuse",

@@ -20,12 +20,13 @@ LAYERS = (
     {"apply"},
     {"fitting", "export"},
     {"methods"},
+    {"intents"},
     {"adapters"},
     {"evaluation"},
     {"cli"},
 )
 HEIGHT = {folder: height for height, layer in enumerate(LAYERS) for folder in layer}
-FOR_THE_PACK = HEIGHT["methods"]
+FOR_THE_PACK = HEIGHT["intents"]
 """The node pack, and all that it reaches, imports nothing that ComfyUI does not install."""
 HEAVY = {"diffusers", "transformers", "open_clip", "comfy", "matplotlib", "accelerate", "torchvision"}
 COMES_WITH_COMFYUI = {"comfy", "transformers", "torchvision"}

@@ -91,7 +91,7 @@ def problem_for(
     """
     obj = obj.pipe if isinstance(obj, SteeredModel) else obj
     groups = (source, target, preserve)
-    if _is_image_pipeline(obj):
+    if is_image_pipeline(obj):
         from lineas.adapters.images.problem import DiffusionProblem
 
         if max_length is not None:
@@ -106,7 +106,8 @@ def problem_for(
     return LanguageProblem(model, tokenizer, *groups, sites=sites, seed=seed, **limit)
 
 
-def _is_image_pipeline(obj: Any) -> bool:
+def is_image_pipeline(obj: Any) -> bool:
+    """True for pipelines of diffusers that denoise."""
     parts = getattr(obj, "components", None)
     return (
         callable(obj)

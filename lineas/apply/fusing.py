@@ -14,6 +14,7 @@ from lineas.apply.folded_weights import Folding, change_folds, pristine
 from lineas.apply.handle import Handle, Part, as_list, claim
 from lineas.apply.hooks import check_not_compiled
 from lineas.apply.next_linears import Consumers, linear_consumers
+from lineas.apply.prompt_tokens import in_own_slots, watch_tokens
 from lineas.apply.steering_hook import SteeringHook
 from lineas.apply.strengths import Strengths, strengths_for
 from lineas.apply.undo import Undo, put_hook
@@ -35,7 +36,7 @@ def fuse(obj: Any, steering: Steering | Sequence[Steering], strength: Strengths 
     a map at its site. Raises like `steer`, before anything is touched; a failure on the way is undone.
     """
     components = module_tree(obj)
-    steerings = as_list(steering)
+    steerings = in_own_slots(components, as_list(steering))
     strengths = strengths_for(strength, len(steerings))
     modules = [check_fit(components, one) for one in steerings]
     foldings, hooked = _divided(components, steerings, modules)
@@ -56,11 +57,12 @@ def fuse(obj: Any, steering: Steering | Sequence[Steering], strength: Strengths 
     undo = Undo()
     try:
         claim(components, undo)
+        tokens = watch_tokens(obj, components, steerings, undo)
         undo.add(refold, None, True)  # before the write, so that it is undone whatever comes between
         refold(strengths)
         parts = [Part(value, fused=list(group)) for group, value in zip(foldings, strengths, strict=True)]
         for part, found, rest, value in zip(parts, modules, hooked, strengths, strict=True):
-            part.hooks = [SteeringHook(site, map, value) for site, map in rest.items()]
+            part.hooks = [SteeringHook(site, map, value, (), tokens.get(site)) for site, map in rest.items()]
             for hook in part.hooks:
                 put_hook(found[hook.site], hook, undo)
         return Handle(parts, undo, refold, components)

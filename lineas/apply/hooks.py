@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from lineas.apply.check import check_fit
 from lineas.apply.handle import Handle, Part, as_list, claim
 from lineas.apply.masks import Region, mask_region
+from lineas.apply.prompt_tokens import in_own_slots, watch_tokens
 from lineas.apply.runs import without_new_hooks
 from lineas.apply.schedule import Schedule, scheduled_region
 from lineas.apply.steering_hook import SteeringHook
@@ -49,24 +50,28 @@ def steer(
     not steered.
     """
     components = module_tree(obj)
-    steerings = as_list(steering)
+    steerings = in_own_slots(components, as_list(steering))
     strengths = strengths_for(strength, len(steerings))
     regions: list[Region] = [mask_region(mask)] if mask is not None else []
-    if (tokens := token_region("all" if where is None else where)) is not None:
-        regions.append(tokens)
+    if (chosen := token_region("all" if where is None else where)) is not None:
+        regions.append(chosen)
     if schedule is not None:
         sites = {site: map for one in steerings for site, map in one.maps.items()}
         regions.append(scheduled_region(obj, schedule, sites))
     modules = [check_fit(components, one) for one in steerings]
     for found in modules:
         check_not_compiled(components, found)
-    parts = [
-        Part(value, [SteeringHook(site, map, value, regions) for site, map in one.maps.items()])
-        for one, value in zip(steerings, strengths, strict=True)
-    ]
     undo = Undo()
     try:
         claim(components, undo)
+        tokens = watch_tokens(obj, components, steerings, undo)
+        parts = [
+            Part(
+                value,
+                [SteeringHook(site, map, value, regions, tokens.get(site)) for site, map in one.maps.items()],
+            )
+            for one, value in zip(steerings, strengths, strict=True)
+        ]
         for region in regions:
             for module, hook in getattr(region, "watch", _unwatched)(components):
                 put_pre_hook(module, hook, undo)

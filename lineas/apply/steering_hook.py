@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lineas.apply.masks import Region
+from lineas.apply.prompt_tokens import TokenWatch
 from lineas.errors import MismatchError
 from lineas.maps.base import Map
 from lineas.modules.recorder import get_output, replace_output
@@ -18,8 +19,16 @@ from lineas.steering.site import Site
 class SteeringHook:
     """Forward hook: one map at one site, at a strength that may change between calls."""
 
-    def __init__(self, site: Site, map: Map, strength: float, regions: Sequence[Region] = ()) -> None:
+    def __init__(
+        self,
+        site: Site,
+        map: Map,
+        strength: float,
+        regions: Sequence[Region] = (),
+        tokens: TokenWatch | None = None,
+    ) -> None:
         self.site, self.map, self.strength, self.regions = site, map, strength, regions
+        self.tokens = tokens
         self.has_run = False
         self._idle = map.is_identity
         self._on_device: dict[torch.device, Map] = {}
@@ -38,7 +47,10 @@ class SteeringHook:
         for region in self.regions:
             weights = region(self.site, z)
             strength = strength if weights is None else strength * weights
-        return replace_output(output, self.site.output, self._map_on(z.device)(z, strength, self.site.axis))
+        map = self._map_on(z.device)
+        if map.needs_tokens:
+            map = map.placed((self.tokens or TokenWatch()).now(self.site, z))
+        return replace_output(output, self.site.output, map(z, strength, self.site.axis))
 
     def _map_on(self, device: torch.device) -> Map:
         if device not in self._on_device:

@@ -17,6 +17,9 @@ from lineas.version import __version__
 
 COMMANDS = {
     "demo": "Remove a concept from the bundled image model in a minute, and measure it.",
+    "remove": "Take a concept out of what a model makes.",
+    "add": "Put a concept into what a model makes.",
+    "swap": "Show one thing in place of another.",
     "train": "Train a steering from prompts, or from a concept.",
     "generate": "Generate images or text with steerings, at one strength or a sweep of them.",
     "evaluate": "Measure a model with steerings: texts or images, with intervals.",
@@ -27,6 +30,7 @@ COMMANDS = {
     "compose": "Combine several steerings into one file.",
     "export": "Write a steering as a stock LoRA file, a llama.cpp control vector or a steered checkpoint.",
 }
+INTENTS = ("remove", "add", "swap")
 FAILED, REFUSED, INTERRUPTED, CLOSED = 1, 2, 130, 141
 
 
@@ -78,9 +82,11 @@ def parser(chosen: str | None = None) -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"lineas {__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name, summary in COMMANDS.items():
-        command = importlib.import_module(f"{__name__}.commands.{name}") if name == chosen else None
+        file = "intent" if name in INTENTS else name
+        command = importlib.import_module(f"{__name__}.commands.{file}") if name == chosen else None
         one = commands.add_parser(name, help=summary, description=command.__doc__ if command else summary)
         if command is not None:
+            one.set_defaults(command=name)
             command.add_options(one)
             one.add_argument("--debug", action="store_true", help="Show the full traceback of an error.")
             one.set_defaults(run=command.run)

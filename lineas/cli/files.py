@@ -167,6 +167,14 @@ def write_image(image: Image.Image, path: Path) -> Path:
     return path
 
 
+def write_text(text: str, path: Path) -> Path:
+    """Write a text file, whole or not at all."""
+    from lineas.steering.files import write_atomically
+
+    write_atomically(path, text.encode())
+    return path
+
+
 def write_json(values: Any, path: Path) -> Path:
     """Write indented JSON, whole or not at all."""
     from lineas.steering.files import write_atomically

@@ -49,7 +49,7 @@ def prompt_sets(args: argparse.Namespace, seed: int) -> PromptSets:
     made = banks.prompt_sets(
         args.concept,
         args.kind,
-        add=args.add,
+        intent=banks.ADD if args.add else banks.REMOVE,
         bank=banks.SCENES if args.model == BUNDLED else banks.EVERYDAY,
         count=32 if args.count is None else args.count,
         seed=seed,

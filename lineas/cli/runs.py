@@ -14,7 +14,10 @@ from lineas.errors import ConfigError, SteeringFileError, plain
 
 @dataclass(frozen=True)
 class Run:
-    """What a training run was asked for. `config` holds the fields of a `TrainConfig`."""
+    """What a training run was asked for. `config` holds the fields of a `TrainConfig`.
+
+    held_out_…: prompts that the strength is calibrated on; none leaves it.
+    """
 
     model: str
     output: str
@@ -28,6 +31,9 @@ class Run:
     sites: tuple[str, ...] | None = None
     dtype: str | None = None
     device: str | None = None
+    held_out_source: tuple[str, ...] = ()
+    held_out_target: tuple[str, ...] = ()
+    held_out_preserve: tuple[str, ...] = ()
 
 
 def save_run(asked: Run, state: Mapping[str, Any], path: Path) -> None:
@@ -83,7 +89,7 @@ def _run(told: Any) -> Run:
     return run
 
 
-_LISTS = ("source", "target", "preserve", "sites")
+_LISTS = ("source", "target", "preserve", "sites", "held_out_source", "held_out_target", "held_out_preserve")
 
 
 def _is_list_of_texts(value: Any, may_be_none: bool) -> bool:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from lineas.apply.fingerprint import fingerprint, has_weights
 from lineas.errors import PromptError, SiteError
 from lineas.fitting.recomputing import checkpoints_itself, in_its_own_way, recomputed
+from lineas.maps.base import Map
 from lineas.maths.pooling import MeanPooling, Pooling
 from lineas.modules.names import named_modules
 from lineas.modules.recorder import AllRecorded, Recorder, Transform
@@ -77,6 +78,25 @@ class Problem(ABC):
     def mask(self, site: Site, group: Group, indices: Sequence[int]) -> Tensor | None:
         """[b, s] True at real tokens where a site's positions are the prompt's tokens; None elsewhere."""
         return None
+
+    def tokens(self, site: Site, z: Tensor, group: Group, indices: Sequence[int]) -> Tensor:
+        """[b, s] True at the real tokens of an activation of this run; `SiteError` where it has no tokens."""
+        mask = self.mask(site, group, indices)
+        if mask is None or z.shape[:2] != mask.shape:
+            raise SiteError(
+                f"{site}: {list(z.shape)} is not the tokens of a prompt, which this kind of map needs. "
+                'Steer a text encoder: steer="text_encoder*".'
+            )
+        return mask
+
+    def steered(self, map: Map, site: Site, z: Tensor, group: Group, indices: Sequence[int]) -> Tensor:
+        """An activation of this run under a map at strength 1."""
+        map = map.placed(self.tokens(site, z, group, indices)) if map.needs_tokens else map
+        return map(z, 1.0, site.axis)
+
+    def paired_sites(self) -> list[Site]:
+        """The sites where row i of source and of target prompts are the same place of the same prompt."""
+        return self.sites
 
     @contextmanager
     def checkpointing(self) -> Iterator[None]:

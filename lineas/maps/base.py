@@ -123,6 +123,24 @@ class Map(ABC):
         return None
 
     @property
+    def needs_tokens(self) -> bool:
+        """True where the map acts by the place of a prompt's tokens, which `placed` tells it."""
+        return False
+
+    def placed(self, real: Tensor) -> Self:
+        """[b, s] bool, True at the tokens of each prompt with start and end -> the map for this run."""
+        return self
+
+    @property
+    def slots(self) -> int:
+        """Positions behind a prompt that the map takes for itself."""
+        return 0
+
+    def behind(self, slots: int) -> Self:
+        """The map that leaves the first `slots` positions behind a prompt to others."""
+        return self
+
+    @property
     def is_identity(self) -> bool:
         """True when no unit can change."""
         return not bool(self.support.any())

@@ -18,20 +18,23 @@ class Start:
     spread: [d] the unit that a shift is measured in; ones for the paper's raw parameters.
     center: [d] where a scale pivots, so that scale and shift do not fight; zeros for raw parameters.
     source, target: [n, p, d] p positions of each prompt in the untouched model; None where the family asks
-    for none.
+    for none. behind: [n, k, d] those of the source prompts from the end token on; likewise.
     """
 
     spread: Tensor
     center: Tensor
     source: Tensor | None = None
     target: Tensor | None = None
+    behind: Tensor | None = None
 
 
 class Parameters(ABC):
-    """The parameters of one map, at the identity to begin with, all zero where the map changes nothing."""
+    """The parameters of one map, all zero where it changes nothing; most families begin there."""
 
     positions: ClassVar[int] = 0
     """Positions of each prompt that the family starts from; 0 asks for none."""
+    slots: ClassVar[int] = 0
+    """Positions from its end token on that it starts from besides."""
 
     @abstractmethod
     def __init__(self, start: Start) -> None:

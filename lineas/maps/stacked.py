@@ -38,6 +38,7 @@ class StackedMap(Map):
     @classmethod
     def of(cls, first: Map, second: Map, mode: Mode) -> StackedMap:
         """Both maps as one; whole stacks of the same mode are laid flat. `MapError` for unlike widths."""
+        second = second.behind(first.slots)
         if first.width != second.width:
             raise MapError(
                 f"The maps have {first.width} and {second.width} units; they must act on one site."
@@ -62,6 +63,20 @@ class StackedMap(Map):
         for part in self.parts:
             end = part(end, 1.0, axis)
         return weight * (end - z)
+
+    @property
+    def needs_tokens(self) -> bool:
+        return any(part.needs_tokens for part in self.parts)
+
+    def placed(self, real: Tensor) -> StackedMap:
+        return replace(self, parts=tuple(part.placed(real) for part in self.parts))
+
+    @property
+    def slots(self) -> int:
+        return max(part.slots for part in self.parts)
+
+    def behind(self, slots: int) -> StackedMap:
+        return replace(self, parts=tuple(part.behind(slots) for part in self.parts))
 
     def at(self, strength: float) -> StackedMap:
         """The weight scaled by `strength`; the parts stay as they are."""

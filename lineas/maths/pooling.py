@@ -72,6 +72,22 @@ class MaxPooling:
         return "max"
 
 
+@dataclass(frozen=True)
+class BehindPooling:
+    """`count` rows per prompt: the positions from its last real one on, as far as there are any."""
+
+    count: int
+
+    def __call__(self, z: Tensor, axis: int, mask: Tensor | None = None) -> Tensor:
+        positions = _positions_by_units(z, axis)
+        real = _real_positions(positions, mask)
+        order = torch.arange(1, real.shape[1] + 1, device=real.device)
+        end = (real * order).amax(1, keepdim=True) - 1
+        chosen = (end + torch.arange(self.count, device=real.device)).clamp(max=real.shape[1] - 1)
+        rows = positions[torch.arange(len(positions), device=z.device)[:, None], chosen.to(z.device)]
+        return rows.flatten(0, 1).to(torch.promote_types(z.dtype, torch.float32))
+
+
 _SIMPLE: dict[str, type[Pooling]] = {"mean": MeanPooling, "last": LastPooling, "max": MaxPooling}
 
 

@@ -19,6 +19,21 @@ def cost_per_unit(u: Tensor, v: Tensor) -> Tensor:
     return (u - v).square().mean(0) if mass is None else mass @ (u - v).square()
 
 
+def paired_cost_per_unit(u: Tensor, v: Tensor) -> Tensor:
+    """[n, d], [n, d] -> [d] mean squared differences of row i to row i, in squared units.
+
+    At least `cost_per_unit`, as the best coupling is the sorted one; equal where rows keep their order.
+    dtype and errors as there, and `MismatchError` where n is not the same.
+    """
+    u, v = _comparable(u, v)
+    if len(u) != len(v):
+        raise MismatchError(
+            f"There are {len(u)} source and {len(v)} target rows, which make no pairs. Give as many target "
+            "prompts as source prompts, or couple by rank."
+        )
+    return (u - v).square().mean(0)
+
+
 def coupling(u: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
     """[n, d], [m, d] -> [p, d], [p, d] the rows that optimal transport pairs per unit, and [p] their mass.
 

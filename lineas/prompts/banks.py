@@ -7,21 +7,55 @@ from dataclasses import dataclass
 
 from lineas.errors import ConfigError, PromptError
 from lineas.prompts.concepts import KINDS, Prompts, concept_prompts, directed
+from lineas.prompts.files import neutral_captions
+from lineas.prompts.kinds import guessed_kind
 
 EVERYDAY, SCENES = "everyday captions", "scenes model"
 BANKS = (EVERYDAY, SCENES)
+SERVED = {"lineas/scenes": SCENES}
+"""Models that have a bank of their own."""
 """Captions for any model, and scenes in the few words of the bundled one."""
+
+
+REMOVE, ADD, SWAP = "remove", "add", "swap"
+INTENTS = (REMOVE, ADD, SWAP)
+CALIBRATING = 16
+"""Held-out pairs that a strength is calibrated on; the others are for reports."""
+
+
+def bank_of(model: str) -> str:
+    """The bank for a model of this name."""
+    return SERVED.get(model, EVERYDAY)
 
 
 @dataclass(frozen=True)
 class PromptSets:
-    """Prompts to steer from, towards, and to leave as they are (may be none)."""
+    """Prompts to steer from, towards, and to leave as they are (may be none).
+
+    held_out: source and target prompts beside each other, prompts about anything else, and the source
+    prompts in words that ask for what the steering does; to measure on, and in no other set.
+    """
 
     source: Prompts
     target: Prompts
     preserve: Prompts
     label: str = ""
     """What the steering does, such as "remove pink elephant"; empty where prompts were given as they are."""
+    kind: str = ""
+    """What the concept was taken for."""
+    held_out: tuple[Prompts, Prompts, Prompts, Prompts] = ((), (), (), ())
+
+    @property
+    def for_calibrating(self) -> tuple[Prompts, Prompts, Prompts] | None:
+        """The first held-out prompts, to calibrate on; None where there are none."""
+        first, second, others, _ = (each[:CALIBRATING] for each in self.held_out)
+        return (first, second, others if self.preserve else ()) if len(first) > 1 else None
+
+    @property
+    def for_reporting(self) -> tuple[Prompts, Prompts, Prompts] | None:
+        """The other held-out source prompts, the same in words, and others; None where there are none."""
+        first, _, others, twins = (each[CALIBRATING:] for each in self.held_out)
+        return (first, twins, others) if first else None
 
     @property
     def file_name(self) -> str:
@@ -33,36 +67,77 @@ def prompt_sets(
     concept: str,
     kind: str | None = None,
     *,
-    add: bool = False,
+    intent: str = REMOVE,
+    to: str | None = None,
     bank: str = EVERYDAY,
     count: int = 32,
     seed: int = 0,
     template: str | None = None,
+    held_out: int = 0,
 ) -> PromptSets:
-    """The prompts of a fit that removes a concept, or adds it; `count` (at least 2) in each set that is used.
+    """The prompts of a fit that removes a concept, adds it or swaps it for another; in pairs.
 
-    kind: how the concept is woven into captions, None is "object" (see `concept_prompts`). The scenes bank
-    finds it out, and takes its own kinds besides (see `named_concept`). seed: which captions, 0 or more.
-    template: own words around the concept, for everyday captions.
+    kind: how the concept is woven into captions; None guesses from its words (see `guessed_kind`), and the
+    scenes bank finds it out (see `named_concept`). intent: "remove", "add" or "swap". to: what a swap puts
+    in its place. count: prompts in each set that is used, at least 2. seed: which captions, 0 or more.
+    template: own words around the concept, for everyday captions. held_out: pairs to measure on, fewer
+    where captions run out.
     Raises `PromptError` for concepts, kinds and numbers that a bank cannot serve, `ConfigError` for an
-    unknown bank and for a template with the scenes bank.
+    unknown bank or intent and for a template with the scenes bank.
     """
-    if bank not in BANKS:
-        raise ConfigError(f"Unknown bank {bank!r}, expected one of {', '.join(BANKS)}.")
+    for what, name, known in (("bank", bank, BANKS), ("intent", intent, INTENTS)):
+        if name not in known:
+            raise ConfigError(f"Unknown {what} {name!r}, expected one of {', '.join(known)}.")
+    if (intent == SWAP) != bool(to and to.strip()):
+        raise PromptError(
+            "A swap takes two concepts, what is there and what takes its place; others take one."
+        )
     make = _of_scenes if bank == SCENES else _of_captions
-    label = f"{'add' if add else 'remove'} {' '.join(concept.split())}"
-    return PromptSets(*directed(*make(concept, kind, count, seed, template), add=add), label)
+    label = " ".join(f"{intent} {concept} {f'for {to}' if to else ''}".split())
+    kind, sets, held_out_pairs = make(concept, kind, intent, to, count, seed, template, held_out)
+    return PromptSets(*directed(*sets, add=intent == ADD), label, kind, _turned(held_out_pairs, intent))
 
 
 Sets = tuple[Prompts, Prompts, Prompts]
+HeldOut = tuple[Prompts, Prompts, Prompts, Prompts]
+Made = tuple[str, Sets, HeldOut]
 
 
-def _of_captions(concept: str, kind: str | None, count: int, seed: int, template: str | None) -> Sets:
-    sets = concept_prompts(concept, kind or "object", count=count, seed=seed, template=template)
-    return sets.source, sets.target, sets.preserve
+def _turned(sets: HeldOut, intent: str) -> HeldOut:
+    with_it, without, others, twins = sets
+    return (without, with_it, others, with_it) if intent == ADD else (with_it, without, others, twins)
 
 
-def _of_scenes(concept: str, kind: str | None, count: int, seed: int, template: str | None) -> Sets:
+def _of_captions(
+    concept: str,
+    kind: str | None,
+    intent: str,
+    to: str | None,
+    count: int,
+    seed: int,
+    template: str | None,
+    held_out: int,
+) -> Made:
+    kind = kind or guessed_kind(concept).name
+    held_out = max(0, min(held_out, len(neutral_captions()) * 2 // 5 - count))
+    sets = concept_prompts(
+        concept, kind, count + held_out, seed, template=template, to=to, appended=intent == ADD
+    )
+    own = (sets.source[:count], sets.target[:count], sets.preserve[:count])
+    with_it, without, others = (each[count:] for each in (sets.source, sets.target, sets.preserve))
+    return kind, own, (with_it, without, others, without)
+
+
+def _of_scenes(
+    concept: str,
+    kind: str | None,
+    intent: str,
+    to: str | None,
+    count: int,
+    seed: int,
+    template: str | None,
+    held_out: int,
+) -> Made:
     from lineas.scenes.concepts import concept_sets
     from lineas.scenes.naming import KNOWN, named_concept
 
@@ -73,5 +148,9 @@ def _of_scenes(concept: str, kind: str | None, count: int, seed: int, template: 
     if kind not in (None, *KINDS, *KNOWN):
         kinds = ", ".join(dict.fromkeys((*KINDS, *KNOWN)))
         raise PromptError(f"Unknown kind of concept {kind!r}. Expected one of: {kinds}.")
-    sets = concept_sets(*named_concept(concept, kind), count=count, seed=seed)
-    return sets.source, sets.target, sets.preserve
+    found, name = named_concept(concept, kind)
+    other = named_concept(to, found)[1] if to else None
+    sets = concept_sets(found, name, count, seed, held_out, to=other, appended=intent == ADD)
+    own = (sets.source, sets.target, sets.preserve)
+    held = (sets.held_out_with, sets.held_out_target, sets.held_out_without, sets.held_out_twins)
+    return found, own, held

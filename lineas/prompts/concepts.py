@@ -29,6 +29,7 @@ TEMPLATES: dict[str, tuple[tuple[str, str], ...]] = {
         ("{caption}, {}", "{caption}"),
     ),
     "attribute": (("{caption}, {}", "{caption}"), ("{}, {caption}", "{caption}")),
+    "place": (("{caption} {}", "{caption}"), ("{}, {caption}", "{caption}"), ("{caption}, {}", "{caption}")),
     "perspective": (
         ("{caption}, {} shot", "{caption}"),
         ("a {} photo of {caption}", "a photo of {caption}"),
@@ -83,32 +84,40 @@ def concept_prompts(
     base: Sequence[str] | None = None,
     template: str | None = None,
     others: Sequence[str] | None = None,
+    to: str | None = None,
+    appended: bool = False,
 ) -> ConceptPrompts:
     """Source, target and preserve prompts for a concept, `count` of each, the same ones for the same seed.
 
     concept: what to remove or add, such as "pink elephant", "ukiyo-e", "at night" or "fisheye".
-    kind: object, style, attribute or perspective: how the concept is woven in.
+    kind: object, style, attribute, place or perspective: how the concept is woven in.
     count: prompts per set, at least 2; LinEAS (arXiv 2503.10679) reports little gain beyond 32.
     seed: chooses the captions and their order, alike for all concepts (captions that mention it go).
     base: captions to weave into, at least 2 × `count`; None takes the bundled bank.
     template: own words around the concept, `{}`, such as "covered in {}". It follows the caption after a
     comma, or goes around it where the template names `{caption}`, as in "{caption} beside a {}".
+    to: another concept, which stands in the place of the first in the target prompts. appended: the concept
+    stands behind the caption, and the target prompts are captions without it.
     others: what stands in an object's place in the target prompts; None takes a list of everyday things.
     Raises `PromptError` for an empty concept, an unknown kind, a template without `{}`, and too few captions
     or other things.
     """
     concept = " ".join(concept.split())
     _check(concept, kind, count, template)
+    if to is not None and (not to.strip() or to.split() == concept.split()):
+        raise PromptError(f"{concept!r} is to be swapped for {to!r}. Name two concepts.")
     rng = Random(seed)
     captions = _shuffled(rng, neutral_captions() if base is None else base, concept)
-    swap = kind == "object"
-    things = _things(rng, others, concept) if swap else ()
-    pairs = _pairs(kind, template)
+    captions = [caption for caption in captions if to is None or not mentions(caption, to)]
+    noun = kind == "object"
+    pairs = _pairs(kind, template, swap=to is not None, appended=appended)
+    things = [" ".join(to.split())] if to is not None else []
+    if noun and not things and not appended:
+        things = _things(rng, others, concept)
     source, target = [], []
     for i, (caption, (with_it, without)) in enumerate(zip(captions[:count], cycle(pairs), strict=False)):
-        source.append(fill(with_it, concept, caption, noun=swap))
-        thing = things[i % len(things)] if swap else ""
-        target.append(fill(without, thing, caption, noun=swap))
+        source.append(fill(with_it, concept, caption, noun=noun))
+        target.append(fill(without, things[i % len(things)] if things else "", caption, noun=noun))
     taken = {*source, *target}
     preserve = [caption for caption in captions[count:] if caption not in taken][:count]
     if len(preserve) < count:
@@ -151,8 +160,14 @@ def _things(rng: Random, others: Sequence[str] | None, concept: str) -> list[str
     return rng.sample(things, len(things))
 
 
-def _pairs(kind: str, template: str | None) -> tuple[tuple[str, str], ...]:
-    if template is None:
-        return TEMPLATES[kind]
-    text = template if "{caption}" in template else f"{{caption}}, {template}"
-    return ((text, text if kind == "object" else "{caption}"),)
+def _pairs(kind: str, template: str | None, swap: bool, appended: bool) -> list[tuple[str, str]]:
+    """(with the concept, without it), in turn."""
+    pairs = list(TEMPLATES[kind])
+    if template is not None:
+        text = template if "{caption}" in template else f"{{caption}}, {template}"
+        pairs = [(text, text if kind == "object" else "{caption}")]
+    if appended:
+        pairs = [(text, "{caption}") for text, _ in pairs if text.startswith("{caption}")]
+        if not pairs:
+            raise PromptError(f"To add, the concept stands behind the caption, got {template!r}.")
+    return [(text, text) for text, _ in pairs] if swap else pairs

@@ -109,17 +109,36 @@ def without_concept(scene: Scene, kind: str, name: str, rng: np.random.Generator
     return replace(scene, **changes)
 
 
-def prompt(scene: Scene, rng: np.random.Generator | None = None) -> str:
-    """The scene in words; ``rng`` varies the wording, without it the wording is the plainest."""
+def replaced_concept(scene: Scene, kind: str, name: str, to: str | None = None) -> Scene:
+    """The scene with another concept of the kind in the place of one, or with nothing there."""
+    if kind == "object":
+        kept = ((to if o == name else o, colour) for o, colour in scene.objects)
+        return replace(scene, objects=tuple((o, colour) for o, colour in kept if o is not None))
+    if kind == "colour":
+        return replace(scene, objects=tuple((o, to if c == name else c) for o, c in scene.objects))
+    changes: dict[str, Any] = {kind: to} if getattr(scene, kind) == name else {}
+    return replace(scene, **changes)
+
+
+def prompt(scene: Scene, rng: np.random.Generator | None = None, last: str | None = None) -> str:
+    """The scene in words; ``rng`` varies the wording, without it the wording is the plainest.
+
+    last: a kind whose words come behind all others, as far as the grammar lets them: a scene with and one
+    without a concept of that kind are then worded alike by the same ``rng``.
+    """
     pick = (
         (lambda options: options[0]) if rng is None else (lambda options: options[rng.integers(len(options))])
     )
-    chosen = ((PLACES, scene.place), (TIMES, scene.time), (WEATHERS, scene.weather))
-    parts = [phrases[name] for phrases, name in chosen if name]
+    tables = {"place": PLACES, "time": TIMES, "weather": WEATHERS}
+    chosen = [(kind, phrases, getattr(scene, kind)) for kind, phrases in tables.items()]
+    parts = [phrases[name] for kind, phrases, name in chosen if name and kind != last]
     if rng is not None:
         rng.shuffle(parts)
+    parts += [phrases[name] for kind, phrases, name in chosen if name and kind == last]
     subject = " and ".join(_named(name, colour) for name, colour in scene.objects) or EMPTY_PLACE
     text = " ".join([subject, *parts])
+    if last == "style":
+        return STYLES[scene.style][-1].format(text) if scene.style else text
     return pick(STYLES[scene.style] if scene.style else PLAIN_OPENINGS).format(text)
 
 

@@ -20,6 +20,9 @@ from lineas.scenes.best_setting import BEST
 SMALL = {
     "demo": ("--held-out", "4"),
     "train --concept": ("--count", "4"),
+    "remove": ("--count", "4", "--steps", "1"),
+    "add": ("--count", "4", "--steps", "1"),
+    "swap": ("--count", "4", "--steps", "1"),
     "evaluate --questions": ("--limit", "2"),
 }
 """What commands get besides, to be fast."""

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lineas.maps.affine import AffineParameters
-from lineas.maps.base import FAMILIES, trainable
+from lineas.maps.base import FAMILIES, Map, trainable
 from lineas.maps.gated import GatedMap, gate_start
 from lineas.maps.parameters import Parameters, Start
 
@@ -15,7 +15,7 @@ def start(d: int = 4) -> Start:
     generator = torch.Generator().manual_seed(0)
     spread, center = torch.rand(2, d, generator=generator, dtype=torch.float64) + 0.5
     source, target = torch.randn(2, 5, 3, d, generator=generator, dtype=torch.float64)
-    return Start(spread, center, source + 2, target)
+    return Start(spread, center, source + 2, target, source[:, :3])
 
 
 def parameters_of(kind: str) -> Parameters:
@@ -24,16 +24,26 @@ def parameters_of(kind: str) -> Parameters:
     return built(start())
 
 
+def at_tokens(parameters: Parameters) -> Map:
+    """The map for two prompts of two tokens."""
+    real = torch.zeros(2, 6, dtype=torch.bool)
+    real[:, :2] = True
+    return parameters.map().placed(real)
+
+
 @pytest.mark.parametrize("kind", trainable())
 def test_zeros_are_the_identity_and_one_zero_unit_is_untouched(kind: str) -> None:
     parameters = parameters_of(kind)
+    with torch.no_grad():
+        for each in parameters.penalised():
+            each *= 0  # virtual tokens start as words
     assert parameters.map().kind == kind and parameters.map().is_identity
-    z = torch.randn(3, 4, dtype=torch.float64)
-    assert torch.equal(parameters.map()(z), z)
+    z = torch.randn(2, 6, 4, dtype=torch.float64)
+    assert torch.equal(at_tokens(parameters)(z), z)
     with torch.no_grad():
         for each in parameters.penalised():
             each += 0.1
-            each[2] = 0
+            each[..., 2] = 0
     assert parameters.map().support.tolist() == [True, True, False, True]
 
 
@@ -43,7 +53,7 @@ def test_gradients_reach_every_parameter(kind: str) -> None:
     with torch.no_grad():
         for each in parameters.penalised():
             each += 0.1
-    parameters.map()(torch.randn(3, 4, dtype=torch.float64)).square().sum().backward()
+    at_tokens(parameters)(torch.randn(2, 6, 4, dtype=torch.float64)).square().sum().backward()
     assert len(parameters.gradients()) == len(parameters.all())
     assert all(gradient.abs().sum() > 0 for gradient in parameters.gradients())
     parameters.forget_gradients()

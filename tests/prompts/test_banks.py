@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lineas.errors import ConfigError, PromptError
-from lineas.prompts.banks import BANKS, EVERYDAY, SCENES, PromptSets, prompt_sets
+from lineas.prompts.banks import ADD, BANKS, EVERYDAY, REMOVE, SCENES, SWAP, PromptSets, prompt_sets
 from lineas.prompts.concepts import concept_prompts
 from lineas.scenes.concepts import concept_sets
 
@@ -23,10 +23,32 @@ def test_each_bank_gives_its_own_sets() -> None:
 
 @pytest.mark.parametrize("bank", BANKS)
 def test_adding_is_removing_the_other_way_round_with_nothing_held_back(bank: str) -> None:
-    removed, added = (prompt_sets("fog", "attribute", add=add, bank=bank, count=4) for add in (False, True))
-    assert (removed.source, removed.target) == (added.target, added.source)
+    removed, added = (prompt_sets("fog", "attribute", intent=i, bank=bank, count=4) for i in (REMOVE, ADD))
+    assert all("fog" in text for text in (*removed.source, *added.target))
+    assert not any("fog" in text for text in (*removed.target, *added.source))
     assert removed.preserve and not added.preserve
     assert (removed.label, added.file_name) == ("remove fog", "add-fog")
+
+
+@pytest.mark.parametrize("bank", BANKS)
+def test_what_is_added_stands_behind_all_else(bank: str) -> None:
+    sets = prompt_sets("clock", intent=ADD, bank=bank, count=12)
+    for without, with_it in zip(sets.source, sets.target, strict=True):
+        start = next(
+            (i for i, (a, b) in enumerate(zip(without, with_it, strict=False)) if a != b), len(without)
+        )
+        assert "clock" in with_it[start:] and with_it.startswith(without[:start]) and start
+
+
+@pytest.mark.parametrize(("bank", "one", "other"), [(EVERYDAY, "a cat", "a dog"), (SCENES, "cat", "horse")])
+def test_a_swap_exchanges_one_for_the_other_and_nothing_else(bank: str, one: str, other: str) -> None:
+    sets = prompt_sets(one, intent=SWAP, to=other, bank=bank, count=8, held_out=4)
+    plain_one, plain_other = one.split()[-1], other.split()[-1]
+    for source, target in zip(sets.source, sets.target, strict=True):
+        assert source.replace(plain_one, plain_other) == target != source
+    assert not any(plain_one in text or plain_other in text for text in sets.preserve)
+    assert len(sets.held_out[0]) == len(sets.held_out[2]) == 4
+    assert not {*sets.held_out[0], *sets.held_out[2]} & {*sets.source, *sets.preserve}
 
 
 def test_names_of_files() -> None:
@@ -35,9 +57,13 @@ def test_names_of_files() -> None:
 
 
 REFUSED = {
+    "intent": ({"intent": "hide"}, ConfigError, "remove, add, swap"),
+    "swap without another": ({"intent": SWAP}, PromptError, "takes two concepts"),
+    "removal with another": ({"to": "fog"}, PromptError, "takes two concepts"),
+    "swap for itself": ({"intent": SWAP, "to": "night"}, PromptError, "Name two concepts"),
     "bank": ({"bank": "films"}, ConfigError, "everyday captions, scenes model"),
     "template of scenes": ({"bank": SCENES, "template": "in {}"}, ConfigError, "takes no template"),
-    "kind of scenes": ({"bank": SCENES, "kind": "smell"}, PromptError, "attribute, perspective, colour"),
+    "kind of scenes": ({"bank": SCENES, "kind": "smell"}, PromptError, "place, perspective, colour"),
     "kind of captions": ({"kind": "time"}, PromptError, "one of: object"),
     "one of scenes": ({"bank": SCENES, "count": 1}, PromptError, "at least 2"),
     "one caption": ({"count": 1}, PromptError, "at least 2"),

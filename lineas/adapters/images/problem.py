@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 
 from lineas.adapters.images.layout import Layout, Run, anything_moves, find_layouts, prompts_to_change
-from lineas.adapters.images.prompts import TokenWatch, checked_prompts, remembered
+from lineas.adapters.images.prompts import checked_prompts, remembered
 from lineas.adapters.images.recipes import Recipe, model_name, recipe_for
 from lineas.adapters.images.sites import diffusion_sites
+from lineas.apply.prompt_tokens import TokenWatch
 from lineas.architectures.recipe_table import REPOSITORIES
 from lineas.errors import MismatchError, PromptError, SiteError
 from lineas.fitting.problem import Group, Problem, Rows
@@ -99,6 +100,17 @@ class DiffusionProblem(Problem):
         """[b, s] True at the prompts' tokens with start and end, for sites in text encoders; else None."""
         watch = self._watches.get((_component(site), group, tuple(indices)))
         return watch.real if watch is not None else None
+
+    def tokens(self, site: Site, z: Tensor, group: Group, indices: Sequence[int]) -> Tensor:
+        watch = self._watches.get((_component(site), group, tuple(indices)))
+        mask = watch.real_for(z) if watch is not None else None
+        return super().tokens(site, z, group, indices) if mask is None else mask
+
+    def paired_sites(self) -> list[Site]:
+        """Those of the image: a word more moves all tokens behind it."""
+        if not (sites := [site for site in self.sites if not _is_text(site)]):
+            raise SiteError("Pairs are compared in the image model, and every site is in a text encoder.")
+        return sites
 
     def pooled(
         self, site: Site, z: Tensor, group: Group, indices: Sequence[int], pooling: Pooling | None = None

@@ -67,12 +67,13 @@ def run(args: argparse.Namespace) -> None:
     output = files.new_file(asked.output, args.force or (args.resume is not None and args.output is None))
     checkpoint = files.checkpoint_of(output, args.resume, args.force)
     with files.claimed(output):
-        _train(args, method, replace(asked, output=str(output)), state, checkpoint)
+        train(args, method, replace(asked, output=str(output)), state, checkpoint)
 
 
-def _train(
+def train(
     args: argparse.Namespace, method: Method, asked: Run, state: dict[str, Any] | None, checkpoint: Path
-) -> None:
+) -> tuple[models.Model, Outcome]:
+    """Fit, calibrate and save as asked, with a checkpoint on the way; the model and what the fit gave."""
     output = Path(asked.output)
     if asked.preserve and not method.preserves:
         complain(f"note: the method {method.name} does not use the preserve prompts.")
@@ -90,6 +91,7 @@ def _train(
     except NonFiniteError as error:
         _keep_last_good(error, output, asked.label)
         raise
+    outcome.steering = _calibrated(outcome, model, asked, config)
     files.save_or_rescue(labelled(outcome.steering, asked.label), output)
     _report(outcome, asked)
     if outcome.stopped and outcome.state is not None and keep_run(asked, outcome.state(), checkpoint):
@@ -104,6 +106,24 @@ def _train(
             f"The steering in {output} changes nothing: no unit is steered. Lower --sparsity if it is given, "
             "or give more prompts or other sites."
         )
+    return model, outcome
+
+
+def _calibrated(outcome: Outcome, model: models.Model, asked: Run, config: Any) -> Steering:
+    """With strength 1 where held-out prompts are served best, if there are any and nobody asked to stop."""
+    steering = outcome.steering
+    if not asked.held_out_source or outcome.stopped not in ("", "time") or steering.sparsity == 1:
+        return steering
+    from lineas.adapters.intents import HELD_OUT_SEED, calibrate
+
+    say("calibrating the strength …")
+    held_out = replace(
+        asked,
+        source=asked.held_out_source,
+        target=asked.held_out_target,
+        preserve=asked.held_out_preserve,
+    )
+    return calibrate(build_problem(model, held_out, config.seed + HELD_OUT_SEED), config, steering)
 
 
 def build_problem(model: models.Model, asked: Run, seed: int) -> Problem:
@@ -193,4 +213,6 @@ def _report(outcome: Outcome, asked: Run) -> None:
     if "cost_at_start" in made:
         say(f"{outcome.steps} steps in {outcome.seconds:.0f} s, {cost_change(made)}")
     say(f"{len(steering.maps)} sites, {1 - steering.sparsity:.1%} of their units steered")
+    if "usable_from" in made:
+        say(f"strengths of use: {made['usable_from']:g} to {made['usable_to']:g}, best at 1")
     say(f"steering: {asked.output}")

@@ -55,6 +55,11 @@ class TrainConfig(Options):
         "Patterns of the sites that are steered, joined by commas; at the other sites the cost is measured "
         "and nothing is changed.",
     )
+    coupling: Literal["rank", "pair"] = option(
+        "rank",
+        "What the cost compares: rank, the sorted values of all prompts; pair, source prompt i with target "
+        "prompt i on the same noise, for prompts that differ in one thing.",
+    )
     rows: str = option("mean", "What a prompt contributes: its mean, or single positions as in tokens:8.")
     preserve_rows: str = option(
         "auto",

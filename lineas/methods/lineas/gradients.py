@@ -154,13 +154,15 @@ class FullGradient:
     @contextmanager
     def _rows(self, group: Group, indices: Sequence[int]) -> Iterator[Rows]:
         """Rows with the maps at work, until the block ends: recomputation needs them again."""
-        maps = self._maps()
+        maps, problem = self._maps(), self.batches.problem
         with at_work(maps, self._holders) as left:
 
             def transform(site: Site, z: Tensor) -> Tensor:
                 if site in left:
                     return left[site](site, z)
-                return maps[site](z, 1.0, site.axis) if site in maps else z
+                return (
+                    self.batches.problem.steered(maps[site], site, z, group, indices) if site in maps else z
+                )
 
             with self.batches.problem.recording(group, indices, transform, self.pooling[group]) as rows:
                 yield rows

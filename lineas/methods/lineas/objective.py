@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,9 +12,10 @@ from torch import Tensor
 
 from lineas.errors import PromptError
 from lineas.fitting.micro_batches import MicroBatches, joined
-from lineas.fitting.problem import Problem, Rows
+from lineas.fitting.problem import Group, Problem, Rows
 from lineas.fitting.progress import fitting_mode
-from lineas.maths.transport import cost_per_unit, same_rows, spread
+from lineas.maths.pooling import Pooling, parse_pooling
+from lineas.maths.transport import cost_per_unit, paired_cost_per_unit, same_rows, spread
 from lineas.methods.lineas.config import TrainConfig
 from lineas.steering.site import Site
 from lineas.steering.steering import Steering
@@ -51,11 +52,21 @@ class Objective:
     denoising step) has its costs averaged. Source: LinEAS section 3, equation of the cost; the preserve
     term is the mean square of preserve rows against what they were, in the same units.
 
+    counted: the sites whose cost counts, None for all: where rows of source and target make pairs.
     start: the report of the untouched model. last: the report of the newest evaluation.
     """
 
-    def __init__(self, config: TrainConfig, source: Rows, target: Rows, preserve: Rows | None) -> None:
+    def __init__(
+        self,
+        config: TrainConfig,
+        source: Rows,
+        target: Rows,
+        preserve: Rows | None,
+        counted: Collection[Site] | None = None,
+    ) -> None:
         self.source, self.target, self.kept = source, target, preserve
+        self.counted = set(source if counted is None else counted)
+        self.per_unit = paired_cost_per_unit if config.coupling == "pair" else cost_per_unit
         self.weight = config.preserve_weight
         self.spreads = {
             site: [
@@ -79,7 +90,9 @@ class Objective:
         """[] the (standardised) cost of all source rows; also starts a new report."""
         objective, paper = {}, {}
         for site, firings in rows.items():
-            per_unit = [cost_per_unit(u, v) for u, v in zip(firings, self.target[site], strict=True)]
+            if site not in self.counted:
+                continue
+            per_unit = [self.per_unit(u, v) for u, v in zip(firings, self.target[site], strict=True)]
             units = zip(per_unit, self.spreads[site], strict=True)
             objective[site] = torch.stack([(cost / unit.square()).sum() for cost, unit in units]).mean()
             paper[site] = torch.stack([cost.detach().sum() for cost in per_unit]).mean()
@@ -103,6 +116,26 @@ class Objective:
         self.last.objective += value.item()
         self.last.bad_site = self.last.bad_site or _first_not_finite(numbers)
         return value
+
+
+def poolings(config: TrainConfig, is_text: bool) -> dict[Group, Pooling]:
+    """How activations of source (and target) and of preserve prompts become rows."""
+    return {
+        "source": parse_pooling(config.rows, config.seed),
+        "preserve": parse_pooling(config.preserve_pooling(is_text), config.seed),
+    }
+
+
+def captured_objective(
+    config: TrainConfig, batches: MicroBatches, pooling: Mapping[Group, Pooling]
+) -> Objective:
+    """The objective of a problem, from the rows of its untouched model."""
+    problem = batches.problem
+    target, source = (batches.rows(group, pooling["source"]) for group in ("target", "source"))
+    kept = bool(problem.sizes.get("preserve"))
+    preserve = batches.rows("preserve", pooling["preserve"]) if kept else None
+    counted = problem.paired_sites() if config.coupling == "pair" else None
+    return Objective(config, source, target, preserve, counted)
 
 
 def check_difference(source: Rows, target: Rows) -> None:
@@ -153,14 +186,17 @@ def transport_cost(problem: Problem, steering: Steering | None = None, micro_bat
     maps = {} if steering is None else dict(steering.maps)
     batches = MicroBatches(problem, micro_batch)
 
-    def transform(site: Site, z: Tensor) -> Tensor:
-        return maps[site].to(device=z.device)(z, 1.0, site.axis) if site in maps else z
+    def run(part: list[int]) -> Rows:
+        def transform(site: Site, z: Tensor) -> Tensor:
+            if site not in maps:
+                return z
+            return problem.steered(maps[site].to(device=z.device), site, z, "source", part)
+
+        return problem.rows("source", part, transform)
 
     with fitting_mode(problem, gradients=False):
         target = batches.rows("target")
-        source = batches.fitting(
-            lambda: joined([problem.rows("source", part, transform) for part in batches.of("source")])
-        )
+        source = batches.fitting(lambda: joined([run(part) for part in batches.of("source")]))
         costs = [
             torch.stack([cost_per_unit(u, v).sum() for u, v in zip(source[site], target[site], strict=True)])
             for site in source

@@ -33,6 +33,11 @@ class ParameterSet(dict[Site, Parameters]):
             for parameter, value in zip(self.all(), values, strict=True):
                 parameter.copy_(value)
 
+    @property
+    def at_identity(self) -> bool:
+        """True where no map changes anything."""
+        return all(map.is_identity for map in self.maps().values())
+
     def maps(self) -> dict[Site, Map]:
         """Copies of the maps as they are, which later steps leave alone."""
         with torch.inference_mode(False), torch.no_grad():

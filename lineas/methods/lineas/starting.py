@@ -10,7 +10,7 @@ from torch import Tensor
 from lineas.fitting.micro_batches import MicroBatches
 from lineas.maps.base import family
 from lineas.maps.parameters import Parameters, Start
-from lineas.maths.pooling import TokenPooling
+from lineas.maths.pooling import BehindPooling, TokenPooling
 from lineas.methods.lineas.config import TrainConfig
 from lineas.methods.lineas.objective import Objective
 from lineas.steering.site import Site
@@ -25,12 +25,14 @@ def starting_parameters(
     pooling = TokenPooling(kind.positions, config.seed) if kind.positions else None
     source = batches.rows("source", pooling) if pooling else {}
     target = batches.rows("target", pooling) if pooling else {}
+    behind = batches.rows("source", BehindPooling(kind.slots)) if kind.slots else {}
     return {
         site: kind(
             Start(
                 *_scale(site, config, objective),
                 _positions(source.get(site), kind.positions),
                 _positions(target.get(site), kind.positions),
+                _positions(behind.get(site), kind.slots),
             )
         )
         for site in sites

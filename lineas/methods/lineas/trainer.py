@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -12,15 +13,14 @@ import torch
 
 from lineas.errors import MismatchError, NonFiniteError
 from lineas.fitting.micro_batches import MicroBatches, memory_told
-from lineas.fitting.problem import Group, Problem
+from lineas.fitting.problem import Problem
 from lineas.fitting.progress import Callback, Progress, Steps, fitting_mode
 from lineas.fitting.resume_check import check_fit_known, check_state
 from lineas.maps.base import Map, map_from_tensors
-from lineas.maths.pooling import Pooling, parse_pooling
 from lineas.maths.proximal import cosine_learning_rate
 from lineas.methods.lineas.config import TrainConfig
 from lineas.methods.lineas.gradients import FullGradient
-from lineas.methods.lineas.objective import Objective, Report
+from lineas.methods.lineas.objective import Report, captured_objective, poolings
 from lineas.methods.lineas.parameter_set import ParameterSet
 from lineas.methods.lineas.starting import starting_parameters
 from lineas.steering.site import Site, match_names
@@ -61,17 +61,11 @@ class Trainer:
         self.problem, self.config = problem, config or TrainConfig.preset("fast")
         self.steps = Steps(self.config.steps, None, self.steering, seconds, self.state)
         self.history: list[float] = []
-        pooling: dict[Group, Pooling] = {
-            "source": parse_pooling(self.config.rows, self.config.seed),
-            "preserve": parse_pooling(self.config.preserve_pooling(problem.is_text), self.config.seed),
-        }
+        pooling = poolings(self.config, problem.is_text)
         self.batches = MicroBatches(problem, self.config.micro_batch, not self.config.checkpointing)
         with self._ready():
             problem.order_sites()
-            target, source = (self.batches.rows(group, pooling["source"]) for group in ("target", "source"))
-            kept = bool(problem.sizes.get("preserve"))
-            preserve = self.batches.rows("preserve", pooling["preserve"]) if kept else None
-            self.objective = Objective(self.config, source, target, preserve)
+            self.objective = captured_objective(self.config, self.batches, pooling)
             if (site := self.objective.start.bad_site) is not None:
                 raise self._not_finite("What the untouched model gives", site, step=0)
             steered = match_names(self.config.steer.split(","), [str(site) for site in problem.sites])
@@ -80,7 +74,10 @@ class Trainer:
         self.parameters = ParameterSet(parameters)
         self.gradient = FullGradient(self.objective, self.parameters, self.batches, pooling)
         self.optimizer = self.parameters.optimizer(self.config)
-        self._best = Evaluated(0, self.objective.start, self.parameters.maps())
+        start = self.objective.start
+        if not self.parameters.at_identity:  # whose figures the first step will tell
+            start = replace(start, objective=math.inf)
+        self._best = Evaluated(0, start, self.parameters.maps())
         self._best_parameters, self._rate_scale = self.parameters.copies(), 1.0
 
     def run(self, progress: Callback | None = None) -> Steering:
@@ -258,7 +255,7 @@ class Trainer:
 
     def _identity(self) -> dict[str, Any]:
         """What must agree for a state to make sense: its numbers are in units of these rows."""
-        names = ("map", "rows", "steer", "standardise", "optimizer", "seed")
+        names = ("map", "rows", "coupling", "steer", "standardise", "optimizer", "seed")
         chosen = {name: getattr(self.config, name) for name in names}
         model = {"prompts": self.problem.prompts_hash, "weights": self.problem.fingerprint}
         return {"sites": [f"{site} {site.axis}" for site in self.problem.sites], **model, **chosen}

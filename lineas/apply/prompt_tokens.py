@@ -1,0 +1,135 @@
+"""Prompt tokens: which positions of a text encoder's run are a prompt's own, the others being its padding."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lineas.apply.undo import Undo, put_pre_hook
+from lineas.errors import MismatchError
+from lineas.maps.base import Map
+from lineas.modules.names import named_modules
+from lineas.steering.site import Site
+from lineas.steering.steering import Steering
+
+LEGACY_END = 2
+"""The end token that old configurations of CLIP name; their true one is the largest id of a prompt."""
+
+
+class TokenWatch:
+    """Pre-forward hook of a text encoder: keeps which positions are tokens of the prompt.
+
+    tokenizer: the encoder's, for its end token; None takes that of the encoder's configuration.
+    `real` is [b, s], True at tokens with start and end, of the first call; None when it cannot be told.
+    """
+
+    def __init__(self, tokenizer: Any = None) -> None:
+        # Not the end token of the encoder's configuration, which is another one in Stable Diffusion 1.
+        self._end = getattr(tokenizer, "eos_token_id", None)
+        self._masks: list[Tensor | None] = []
+
+    @property
+    def real(self) -> Tensor | None:
+        """Of the first call of a run."""
+        return self._masks[0] if self._masks else None
+
+    def start(self) -> None:
+        """Forget what the run before gave."""
+        self._masks = []
+
+    def real_for(self, z: Tensor) -> Tensor | None:
+        """[b, s] of the first call whose batch and length are those of z [b, s, …] or [b · s, d], else None.
+
+        Guidance encodes the empty prompt too, in a call of its own that may be shorter.
+        """
+        fitting = (mask for mask in self._masks if mask is not None and _covers(mask, z))
+        return next(fitting, None)
+
+    def now(self, site: Site, z: Tensor) -> Tensor:
+        """[b, s] of the call that z [b, s, d] belongs to, the newest. `MismatchError` where none is known."""
+        mask = self._masks[-1] if self._masks else None
+        if mask is None or not _covers(mask, z):
+            raise MismatchError(
+                f"{site}: the tokens of the prompts are not known where {list(z.shape)} comes out, so "
+                "virtual tokens have no place. Steer the pipeline, and give prompts as text."
+            )
+        return mask
+
+    def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        mask = _real_tokens(self._end, module, args, kwargs)
+        if mask is not None and self._masks:
+            mask = mask | ~mask.any(1, keepdim=True)  # an empty prompt may have no token at all
+        self._masks.append(mask)
+
+
+class NewestTokens(TokenWatch):
+    """The same for a model that is steered, which runs without an end: it keeps the newest call alone."""
+
+    def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        self._masks = self._masks[-1:]
+        super().__call__(module, args, kwargs)
+
+
+def watch_tokens(
+    obj: Any, components: Mapping[str, nn.Module], steerings: Iterable[Steering], undo: Undo
+) -> dict[Site, TokenWatch]:
+    """Follow the text encoders that hold maps which need tokens, until `undo` is called; a watch per site."""
+    watches: dict[str, TokenWatch] = {}
+    found: dict[Site, TokenWatch] = {}
+    for site in (site for one in steerings for site, map in one.maps.items() if map.needs_tokens):
+        name = site.name.partition(".")[0]
+        name = name if name in components else ""
+        if name not in watches:
+            watches[name] = NewestTokens(getattr(obj, name.replace("text_encoder", "tokenizer"), None))
+            put_pre_hook(components[name], watches[name], undo)
+        found[site] = watches[name]
+    return found
+
+
+def in_own_slots(components: Mapping[str, nn.Module], steerings: Sequence[Steering]) -> list[Steering]:
+    """The steerings, whose virtual tokens lie behind those of the ones before and on the model already."""
+    sites = [site for one in steerings for site, map in one.maps.items() if map.slots]
+    table = named_modules(components) if sites else {}
+    taken = Counter({site: _slots_on(table[site.name]) for site in sites if site.name in table})
+    placed = []
+    for one in steerings:
+        maps = {site: map.behind(taken[site]) for site, map in one.maps.items()}
+        for site, map in maps.items():
+            taken[site] = max(taken[site], map.slots)
+        placed.append(Steering(maps, one.provenance) if any(taken[site] for site in maps) else one)
+    return placed
+
+
+def _slots_on(module: nn.Module) -> int:
+    """Positions behind a prompt that maps on a module have taken."""
+    maps = (getattr(hook, "map", None) for hook in module._forward_hooks.values())
+    return max((map.slots for map in maps if isinstance(map, Map)), default=0)
+
+
+def _covers(mask: Tensor, z: Tensor) -> bool:
+    return len(z) == mask.numel() if z.ndim == 2 else z.shape[:2] == mask.shape
+
+
+def _real_tokens(
+    end: int | None, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> Tensor | None:
+    """From an attention mask where the encoder gets one, else up to the first end token."""
+    ids = kwargs.get("input_ids", args[0] if args else None)
+    mask = kwargs.get("attention_mask", args[1] if len(args) > 1 else None)
+    if isinstance(mask, Tensor) and mask.ndim == 2:
+        return mask.bool()
+    if not isinstance(ids, Tensor):
+        return None
+    if end is None:
+        end = getattr(getattr(module, "config", None), "eos_token_id", None)
+        if not isinstance(end, int):
+            return None
+        if end == LEGACY_END:
+            order = torch.arange(ids.shape[1], device=ids.device)
+            return order <= ids.argmax(1, keepdim=True)
+    ended = (ids == end).long()
+    return ended.cumsum(1) - ended == 0

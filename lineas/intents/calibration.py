@@ -1,0 +1,157 @@
+"""Calibration: the strengths at which a steering is of use, found on prompts that it was not fitted to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from lineas.fitting.micro_batches import MicroBatches, joined
+from lineas.fitting.problem import Problem, Rows
+from lineas.fitting.progress import fitting_mode
+from lineas.maps.base import Map
+from lineas.maths.pooling import parse_pooling
+from lineas.maths.transport import coupling, spread
+from lineas.methods.lineas.config import TrainConfig
+from lineas.steering.site import Site
+from lineas.steering.steering import Steering
+
+LONGEST = 3.0
+"""The largest strength that is tried."""
+MET, BEGUN = 0.9, 0.6
+"""Shares of the way to the target prompts: where strength 1 is put, and where a steering begins to show."""
+STRETCH = 1.25
+"""The step of the search while the aim is not met."""
+HALVINGS = 6
+FINE = 0.05
+"""Nearer to 1 than this a strength is 1."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """How far a steering has come: `along` the way from source to target prompts, 1 there; and `off` the
+    target, the mean square distance from it, 1 without a steering."""
+
+    along: float
+    off: float
+
+
+@dataclass(frozen=True)
+class UsableRange:
+    """Strengths: where a steering begins to show, where its aim is met, and beyond which it does harm.
+
+    met: whether the aim is met at `best`, or it is only the nearest that there is.
+    """
+
+    low: float
+    best: float
+    high: float
+    met: bool = True
+
+
+def usable_range(way: Callable[[float], Way], stretches: bool = True) -> UsableRange | None:
+    """The range of a steering, from its way at any strength; None where it goes no way at all.
+
+    The search stretches while the aim is not met and then halves, as the elastic search of sliders does
+    (arXiv 2603.17998). stretches: False leaves strength 1 where it is, and its way there is the aim.
+    """
+    best = 1.0
+    if not stretches:
+        return _around(way, best, met=True)
+    while way(best).along < MET and best < LONGEST and way(best * STRETCH).off < 1:
+        best *= STRETCH
+    met = way(best).along >= MET
+    if met and (best > 1 or way(best).off >= 1):  # what a fit reaches in full stays as it was fitted
+        best = _first(lambda s: way(s).along >= MET, best)
+    return _around(way, best, met)
+
+
+def _around(way: Callable[[float], Way], best: float, met: bool) -> UsableRange | None:
+    reached = way(best).along
+    if reached < FINE:
+        return None
+    low = _first(lambda s: way(s).along >= BEGUN / MET * min(MET, reached), best)
+    return UsableRange(low, best, _last(lambda s: way(s).off < 1, best), met)
+
+
+def _first(holds: Callable[[float], bool], high: float) -> float:
+    """The smallest strength up to `high`, where it holds, at which it holds."""
+    low = 0.0
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        low, high = (low, middle) if holds(middle) else (middle, high)
+    return high
+
+
+def _last(holds: Callable[[float], bool], low: float) -> float:
+    """The largest strength from `low` on, where it holds, at which it holds."""
+    high = LONGEST
+    if low >= high or holds(high):
+        return max(low, high)
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if holds(middle) else (low, middle)
+    return low
+
+
+def way_of(problem: Problem, config: TrainConfig, steering: Steering) -> Callable[[float], Way]:
+    """The way at a strength, on a problem of other prompts.
+
+    Rows are those of the fit, each unit in its spread: coupled in pairs at the sites where both are the same
+    place, or by rank at all sites, as the fit couples them.
+    """
+    batches, pooling = MicroBatches(problem, config.micro_batch), parse_pooling(config.rows, config.seed)
+    with fitting_mode(problem, gradients=False):
+        problem.order_sites()
+        target, source = (batches.rows(group, pooling) for group in ("target", "source"))
+    in_pairs = config.coupling == "pair"
+    sites = problem.paired_sites() if in_pairs else problem.sites
+
+    def steered(maps: Mapping[Site, Map]) -> Rows:
+        def run(part: list[int]) -> Rows:
+            def transform(site: Site, z: Tensor) -> Tensor:
+                if site not in maps:
+                    return z
+                return problem.steered(maps[site].to(device=z.device), site, z, "source", part)
+
+            return problem.rows("source", part, transform, pooling)
+
+        return batches.fitting(lambda: joined([run(part) for part in batches.of("source")]))
+
+    known: dict[float, Way] = {}
+
+    def way(strength: float) -> Way:
+        if strength not in known:
+            with fitting_mode(problem, gradients=False):
+                rows = steered(steering.at(strength).maps)
+            triples = (zip(source[site], target[site], rows[site], strict=True) for site in sites)
+            known[strength] = _way([each for site in triples for each in site], in_pairs)
+        return known[strength]
+
+    return way
+
+
+def _way(rows: list[tuple[Tensor, Tensor, Tensor]], in_pairs: bool) -> Way:
+    """From [n, d] source, [m, d] target and [n, d] steered rows of every site and firing."""
+    sums = torch.zeros(3, dtype=torch.float64)
+    for source, target, steered in rows:
+        unit = spread(source, target)
+        if not in_pairs:
+            steered = coupling(steered, target)[0]
+            source, target, _ = coupling(source, target)
+        whole, moved = (target - source) / unit, (steered - source) / unit
+        parts = ((moved * whole).sum(), whole.square().sum(), (moved - whole).square().sum())
+        sums += torch.stack(parts).double().cpu()
+    along, whole, off = sums.tolist()
+    return Way(along / whole, off / whole) if whole else Way(0.0, 1.0)
+
+
+def calibrated(steering: Steering, found: UsableRange) -> Steering:
+    """The steering whose strength 1 is the best of the range, which it keeps in its settings."""
+    unit = found.best if abs(found.best - 1) > FINE else 1.0
+    told = {"usable_from": round(found.low / unit, 3), "usable_to": round(found.high / unit, 3)}
+    settings = {**steering.provenance.settings, "strength_unit": round(unit, 3), **told}
+    steering = steering.at(unit) if unit != 1 else steering
+    return replace(steering, provenance=replace(steering.provenance, settings=settings))

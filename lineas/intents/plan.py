@@ -1,0 +1,131 @@
+"""A plan: what an intent does to a model, with which prompts and settings, and why."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from lineas.errors import ConfigError, PromptError
+from lineas.intents.settings import settings_for
+from lineas.methods.lineas.config import TrainConfig
+from lineas.prompts.banks import ADD, EVERYDAY, INTENTS, SCENES, PromptSets, prompt_sets
+from lineas.prompts.kinds import guessed_kind
+
+HELD_OUT = 48
+"""Pairs of prompts to measure on: a third to calibrate the strength, the rest for a report."""
+SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Plan:
+    """An intent, worked out: every part of it can be replaced before it is carried out.
+
+    intent: "remove", "add" or "swap". sets: the prompts, with those to calibrate on. sites: where activations
+    are compared, as `fit` takes them; None is the model's usual sites. settings: options of LinEAS.
+    why: a sentence for each choice.
+    """
+
+    intent: str
+    sets: PromptSets
+    sites: str | None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    why: tuple[str, ...] = ()
+
+    @property
+    def config(self) -> TrainConfig:
+        """The options of LinEAS; `ConfigError` where a setting is wrong."""
+        return TrainConfig.preset("fast", **self.settings)
+
+    def with_settings(self, **changes: Any) -> Plan:
+        """The plan with other settings, which are checked; "sites" and what is None are passed over."""
+        given = {name: value for name, value in changes.items() if value is not None}
+        sites = given.pop("sites", self.sites)
+        plan = replace(self, sites=sites, settings={**self.settings, **given})
+        _ = plan.config  # wrong ones are refused here
+        return plan
+
+    def text(self) -> str:
+        """Lines for people."""
+        sets, shown = self.sets, self.settings
+        lines = [f"{sets.label} ({sets.kind or 'by your own prompts'})"]
+        for name, prompts in (("source", sets.source), ("target", sets.target), ("preserve", sets.preserve)):
+            head = "; ".join(prompts[:SHOWN]) + ("; …" if len(prompts) > SHOWN else "")
+            lines.append(f"  {name:9}{len(prompts):3}  {head}" if prompts else f"  {name:9}  0")
+        lines.append(f"  sites      {self.sites or 'the usual ones of the model'}")
+        lines += [f"  {name:20} {value}" for name, value in shown.items()]
+        for sentence in self.why:
+            lines += textwrap.wrap(sentence, 100, initial_indent="  - ", subsequent_indent="    ")
+        return "\n".join(lines)
+
+
+def plan_for(
+    intent: str,
+    concept: str,
+    to: str | None = None,
+    kind: str | None = None,
+    *,
+    bank: str = EVERYDAY,
+    count: int = 32,
+    seed: int = 0,
+    template: str | None = None,
+    examples: Sequence[str] | None = None,
+    others: Sequence[str] | None = None,
+    preserve: Sequence[str] | None = None,
+    is_text: bool = False,
+) -> Plan:
+    """The plan to remove a concept from an image or a language model, to add it, or to swap it for another.
+
+    concept: what it is about, such as "at night" or "a cat"; of texts it is only a name. to: what a swap puts
+    there. kind: object, style, attribute, place or perspective; None guesses. bank, count, seed, template:
+    see `prompt_sets`. examples, others: texts that show the concept, and texts that do not (or, for a swap,
+    that show the other one); language models need both, image models take their place for the bank.
+    preserve: prompts that are to stay as they are, instead of the bank's. is_text: the model writes texts.
+    Raises `PromptError` and `ConfigError` for what cannot be planned.
+    """
+    if examples is not None or others is not None or is_text:
+        sets = _own_sets(intent, concept, to, examples, others, preserve)
+        return Plan(intent, sets, *settings_for(intent, "", is_text, in_pairs=False, seed=seed))
+    sets = prompt_sets(
+        concept,
+        kind,
+        intent=intent,
+        to=to,
+        bank=bank,
+        count=count,
+        seed=seed,
+        template=template,
+        held_out=HELD_OUT,
+    )
+    sets = sets if preserve is None else replace(sets, preserve=tuple(preserve))
+    sites, settings, why = settings_for(intent, sets.kind, is_text, in_pairs=True, seed=seed)
+    return Plan(intent, sets, sites, settings, (_why_kind(concept, kind, sets.kind, bank), *why))
+
+
+def _why_kind(concept: str, given: str | None, kind: str, bank: str) -> str:
+    if given:
+        return f"{concept!r} is taken for: {kind}, as you said."
+    why = "a word that the bundled model knows" if bank == SCENES else guessed_kind(concept).why
+    return f"{concept!r} is taken for: {kind} ({why}). Say kind=… where that is wrong."
+
+
+def _own_sets(
+    intent: str,
+    concept: str,
+    to: str | None,
+    examples: Sequence[str] | None,
+    others: Sequence[str] | None,
+    preserve: Sequence[str] | None,
+) -> PromptSets:
+    if intent not in INTENTS:
+        raise ConfigError(f"Unknown intent {intent!r}, expected one of {', '.join(INTENTS)}.")
+    if not examples or not others:
+        raise PromptError(
+            f"To {intent} {concept!r} by examples both lists are needed: examples=… that show it and "
+            "others=… that do not (32 each work well). A language model learns from sentences alone."
+        )
+    label = " ".join(f"{intent} {concept} {f'for {to}' if to else ''}".split())
+    with_it, without, kept = tuple(examples), tuple(others), tuple(preserve or ())
+    first, second = (without, with_it) if intent == ADD else (with_it, without)
+    return PromptSets(first, second, kept, label)

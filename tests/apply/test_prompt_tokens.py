@@ -1,0 +1,123 @@
+"""Virtual tokens lie behind each prompt's own tokens, in slots of their own, however they are applied."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from toys import pipelines
+
+from lineas.apply.fusing import fuse
+from lineas.apply.hooks import steer
+from lineas.apply.prompt_tokens import TokenWatch
+from lineas.errors import MismatchError
+from lineas.maps.base import map_from_tensors
+from lineas.maps.virtual_tokens import VirtualTokenMap
+from lineas.modules.names import module_tree, named_modules
+from lineas.steering.site import Site
+from lineas.steering.steering import Steering
+
+SITE = Site("text_encoder.text_model.final_layer_norm")
+PROMPTS = ["cat", "a cat"]
+
+
+@pytest.fixture(scope="module")
+def pipe() -> Any:
+    return pipelines.sd1()
+
+
+def encoded(pipe: Any, prompts: list[str] = PROMPTS) -> Tensor:
+    """[b, s, d] what the image model is told."""
+    return pipe.encode_prompt(prompts, "cpu", 1, False)[0]
+
+
+def virtual(pipe: Any, count: int = 2, seed: int = 0) -> Steering:
+    width = pipe.text_encoder.config.hidden_size
+    vectors = torch.randn(count, width, generator=torch.Generator().manual_seed(seed))
+    return Steering({SITE: VirtualTokenMap(vectors, torch.zeros(width), torch.zeros(width))})
+
+
+def ends(pipe: Any, prompts: list[str] = PROMPTS) -> list[int]:
+    """Where the end token of each prompt stands."""
+    return [len(pipe.tokenizer(prompt).input_ids) - 1 for prompt in prompts]
+
+
+@pytest.mark.parametrize("apply", [steer, fuse])
+def test_the_vectors_are_added_from_the_end_token_on_and_nothing_else_moves(pipe: Any, apply: Any) -> None:
+    plain, steering = encoded(pipe), virtual(pipe)
+    with apply(pipe, steering, 0.5):
+        moved = encoded(pipe) - plain
+    for row, end in zip(moved, ends(pipe), strict=True):
+        torch.testing.assert_close(row[end : end + 2], 0.5 * steering.maps[SITE].tensors()["vectors"])
+        assert not row[:end].any() and not row[end + 2 :].any()
+    assert torch.equal(encoded(pipe), plain)
+
+
+def test_a_scale_and_a_shift_move_the_prompts_own_words(pipe: Any) -> None:
+    plain, width = encoded(pipe), pipe.text_encoder.config.hidden_size
+    map = VirtualTokenMap(torch.zeros(1, width), torch.full((width,), 0.5), torch.ones(width))
+    with steer(pipe, Steering({SITE: map})):
+        steered = encoded(pipe)
+    for before, after, end in zip(plain, steered, ends(pipe), strict=True):
+        torch.testing.assert_close(after[:end], 1.5 * before[:end] + 1)
+        assert torch.equal(after[end:], before[end:])
+
+
+@pytest.mark.parametrize("how", ["one after the other", "composed", "composed as a sum", "two handles"])
+def test_two_steerings_take_slots_of_their_own(pipe: Any, how: str) -> None:
+    first, second = virtual(pipe, 2), virtual(pipe, 3, seed=1)
+    plain = encoded(pipe)
+    if how == "one after the other":
+        with steer(pipe, [first, second]):
+            moved = encoded(pipe) - plain
+    elif how == "two handles":
+        with steer(pipe, first), steer(pipe, second):
+            moved = encoded(pipe) - plain
+    else:
+        mode: Any = "sum" if how.endswith("sum") else "sequence"
+        with steer(pipe, first.compose(second, mode)):
+            moved = encoded(pipe) - plain
+    vectors = torch.cat([each.maps[SITE].tensors()["vectors"] for each in (first, second)])
+    for row, end in zip(moved, ends(pipe), strict=True):
+        torch.testing.assert_close(row[end : end + 5], vectors, atol=1e-5, rtol=1e-5)
+
+
+def test_a_prompt_without_room_is_told(pipe: Any) -> None:
+    long = " ".join(["cat"] * 200)
+    with steer(pipe, virtual(pipe, 3)), pytest.warns(UserWarning, match="leaves no room for 3 virtual"):
+        encoded(pipe, [long])
+    with steer(pipe, virtual(pipe, 3)), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        encoded(pipe, ["cat"])
+
+
+def test_without_tokens_it_is_refused(pipe: Any) -> None:
+    z = torch.randn(1, 4, pipe.text_encoder.config.hidden_size)
+    with pytest.raises(MismatchError, match="the tokens of the prompts are not known"):
+        TokenWatch().now(SITE, z)
+    with steer(pipe, virtual(pipe)), pytest.raises(MismatchError, match="not known"):
+        named_modules(module_tree(pipe))[SITE.name](z)
+
+
+def test_it_is_saved_and_loaded(pipe: Any, tmp_path: Path) -> None:
+    steering = virtual(pipe)
+    both = steering.compose(virtual(pipe, 3, seed=1))
+    for each in (steering, both):
+        each.save(tmp_path / f"{len(each.maps[SITE].tensors())}.safetensors")
+        loaded = Steering.load(tmp_path / f"{len(each.maps[SITE].tensors())}.safetensors")
+        assert loaded.allclose(each)
+        assert map_from_tensors(loaded.maps[SITE].kind, loaded.maps[SITE].tensors()).needs_tokens
+
+
+def test_old_configurations_of_clip_name_another_end_token() -> None:
+    class Encoder(torch.nn.Module):
+        config = type("Config", (), {"eos_token_id": 2})
+
+    watch = TokenWatch()
+    watch(Encoder(), (torch.tensor([[0, 5, 9, 9], [0, 9, 9, 9]]),), {})
+    assert watch.real is not None
+    assert watch.real.tolist() == [[True, True, True, False], [True, True, False, False]]

@@ -1,0 +1,71 @@
+"""The usable range of a steering is found from its way to the target, wherever it lies."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from toys.problem import ToyProblem
+
+from lineas.intents.calibration import (
+    BEGUN,
+    HALVINGS,
+    LONGEST,
+    MET,
+    UsableRange,
+    Way,
+    calibrated,
+    usable_range,
+    way_of,
+)
+from lineas.methods.lineas.config import TrainConfig
+from lineas.methods.lineas.trainer import fit
+
+
+def straight(reach: float, apart: float):
+    """A steering that goes `reach` of the way at strength 1, and aside as the square of the strength."""
+    return lambda s: Way(reach * s, (1 - reach * s) ** 2 + (apart * s * s) ** 2)
+
+
+@given(st.floats(0.5, 4), st.floats(0.01, 0.2))
+def test_the_aim_is_met_at_the_best_strength_and_just_so(reach: float, apart: float) -> None:
+    way = straight(reach, apart)
+    found = usable_range(way)
+    assert found is not None and found.met
+    precision = 2 / 2**HALVINGS
+    exact = MET / reach if way(1.0).along < MET or way(1.0).off >= 1 else 1.0
+    assert exact - 1e-9 <= found.best <= exact + precision
+    assert BEGUN / reach - 1e-9 <= found.low <= BEGUN / reach + precision
+    assert found.best <= found.high <= LONGEST and way(found.high).off < 1
+
+
+def test_an_aim_that_is_not_met_is_told() -> None:
+    found = usable_range(lambda s: Way(min(0.2 * s, 0.5), 0.9 if s < 2.2 else 1.5))
+    assert found is not None and not found.met and found.best == pytest.approx(1.25**3, rel=1e-6)
+    assert found.high == pytest.approx(2.2, abs=0.05)
+
+
+def test_a_steering_that_goes_nowhere_has_no_range() -> None:
+    assert usable_range(lambda s: Way(0.001 * s, 1.0)) is None
+
+
+def test_strength_one_is_put_at_the_best_and_the_file_keeps_the_range() -> None:
+    steering = fit(ToyProblem(), TrainConfig(steps=2))
+    moved = calibrated(steering, UsableRange(0.6, 1.5, 2.25))
+    settings = moved.provenance.settings
+    assert (settings["strength_unit"], settings["usable_from"], settings["usable_to"]) == (1.5, 0.4, 1.5)
+    assert moved.allclose(steering.at(1.5))
+    assert calibrated(steering, UsableRange(0.6, 1.02, 2.0)).allclose(steering)
+
+
+def test_the_way_of_a_fit_is_measured_on_the_model() -> None:
+    problem, config = ToyProblem(), TrainConfig(steps=60, coupling="pair")
+    steering = fit(problem, config)
+    way = way_of(ToyProblem(), config, steering)
+    assert way(0.0) == Way(0.0, 1.0)
+    assert way(1.0).along > 0.3 and way(1.0).off < 0.9
+    halves = way_of(ToyProblem(), TrainConfig(steps=60, coupling="pair", micro_batch=1), steering)
+    torch.testing.assert_close(
+        torch.tensor([halves(0.5).along, halves(0.5).off]), torch.tensor([way(0.5).along, way(0.5).off])
+    )

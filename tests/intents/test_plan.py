@@ -1,0 +1,70 @@
+"""A plan is made from words, says why, and takes every change that the options take."""
+
+from __future__ import annotations
+
+import pytest
+
+from lineas.errors import ConfigError, PromptError
+from lineas.intents.plan import plan_for
+from lineas.prompts.banks import ADD, INTENTS, REMOVE, SCENES, SWAP
+from lineas.prompts.concepts import KINDS
+from lineas.prompts.kinds import guessed_kind
+
+GUESSED = {
+    "pink elephant": "object",
+    "a cat": "object",
+    "watercolour": "style",
+    "ukiyo-e": "style",
+    "in the style of a comic": "style",
+    "impressionism": "style",
+    "at night": "attribute",
+    "in the rain": "attribute",
+    "red": "attribute",
+    "in the forest": "place",
+    "on a beach": "place",
+    "underwater": "place",
+    "fisheye": "perspective",
+    "seen from above": "perspective",
+    "wide-angle shot": "perspective",
+}
+
+
+@pytest.mark.parametrize(("concept", "kind"), GUESSED.items())
+def test_the_kind_is_guessed_from_the_words(concept: str, kind: str) -> None:
+    guessed = guessed_kind(concept)
+    assert guessed.name == kind and kind in KINDS
+    assert guessed.why in plan_for(REMOVE, concept).text()
+
+
+@pytest.mark.parametrize("intent", INTENTS)
+@pytest.mark.parametrize("words", [("a cat", "a dog", {}), ("cat", "horse", {"bank": SCENES})])
+def test_a_plan_can_be_printed_and_carried_out(intent: str, words: tuple) -> None:
+    concept, other, options = words
+    plan = plan_for(intent, concept, other if intent == SWAP else None, **options)
+    text = plan.text()
+    assert plan.sets.label in text and plan.sets.source[0] in text and "norms+text" in text
+    assert len(plan.sets.source) == len(plan.sets.target) == 32
+    assert plan.sets.for_calibrating is not None and len(plan.sets.for_calibrating[0]) == 16
+    assert plan.sets.for_reporting is not None and len(plan.sets.for_reporting[0]) == 32
+    assert plan.config.map == ("virtual" if intent == ADD else "gated")
+
+
+def test_every_part_can_be_replaced() -> None:
+    plan = plan_for(ADD, "sepia", kind="object", count=4, seed=3)
+    assert "object, as you said" in plan.text() and plan.config.seed == 3
+    changed = plan.with_settings(steps=7, map="affine", sites="norms", rows=None)
+    assert (changed.config.steps, changed.config.map, changed.sites) == (7, "affine", "norms")
+    assert changed.config.rows == plan.config.rows
+    with pytest.raises(ConfigError, match=r"Unknown option stepps.*steps"):
+        plan.with_settings(stepps=7)
+
+
+def test_texts_are_planned_from_examples() -> None:
+    lists = {"examples": ["rude"] * 4, "others": ["kind"] * 4}
+    removed, added = (plan_for(intent, "rudeness", is_text=True, **lists) for intent in (REMOVE, ADD))
+    assert removed.sets.source == added.sets.target == ("rude",) * 4
+    assert removed.sites is None and removed.sets.for_calibrating is None
+    with pytest.raises(PromptError, match="both lists are needed"):
+        plan_for(REMOVE, "rudeness", is_text=True)
+    with pytest.raises(ConfigError, match="Unknown intent 'hide'"):
+        plan_for("hide", "rudeness", **lists)
