@@ -154,7 +154,7 @@ class FullGradient:
     @contextmanager
     def _rows(self, group: Group, indices: Sequence[int]) -> Iterator[Rows]:
         """Rows with the maps at work, until the block ends: recomputation needs them again."""
-        maps, problem = self._maps(), self.batches.problem
+        maps = self._maps()
         with at_work(maps, self._holders) as left:
 
             def transform(site: Site, z: Tensor) -> Tensor:
