@@ -1,9 +1,9 @@
-"""The report of an intent on the bundled model, whose detector tells what an image shows."""
+"""`--report` of an intent: a table, and a sheet of pictures, beside the steering."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lineas.cli import files
 from lineas.cli.console import bar, say
@@ -11,7 +11,6 @@ from lineas.errors import ConfigError
 
 if TYPE_CHECKING:
     from lineas.cli.models import Model
-    from lineas.evaluation.images.intent_report import IntentReport, Wanted
     from lineas.intents.plan import Plan
     from lineas.steering.steering import Steering
 
@@ -37,6 +36,7 @@ def check(model: str, plan: Plan) -> None:
 def report(model: Model, plan: Plan, concepts: Words, steering: Steering, output: Path) -> None:
     """Measure, print the table, and write it with a sheet of pictures beside the steering."""
     from lineas.adapters.images.drawing import Drawer
+    from lineas.evaluation.images.scenes_report import scenes_report
     from lineas.pictures.contact_sheet import strength_sheet
 
     assert plan.sets.for_reporting is not None
@@ -44,39 +44,10 @@ def report(model: Model, plan: Plan, concepts: Words, steering: Steering, output
     total = 2 * len(prompts) + len(twins) + 2 * len(others)
     with bar(total, "measuring", "image") as shown:
         draw = Drawer(model.obj, [steering], recipe="scenes", seed=SEED, batch=16, on_images=shown.update)
-        found = measured(draw, plan, concepts)
+        found = scenes_report(draw, plan, *concepts)
     say(found.markdown())
     columns = [draw(prompts[:SHOWN], strength) for strength in STRENGTHS]
     sheet = strength_sheet(columns, STRENGTHS, prompts[:SHOWN])
     stem = output.parent / f"{output.stem}-report"
     files.write_text(found.markdown() + "\n", stem.with_suffix(".md"))
     say(f"report: {stem}.md, {files.write_image(sheet, stem.with_suffix('.png'))}")
-
-
-def measured(draw: Any, plan: Plan, concepts: Words) -> IntentReport:
-    """The report of held-out prompts of a plan for the bundled model; `concepts` in its words."""
-    from lineas.evaluation.images.intent_report import intent_report
-    from lineas.scenes.detector import Detector
-    from lineas.scenes.grammar import parse
-
-    assert plan.sets.for_reporting is not None
-    return intent_report(
-        draw,
-        Detector.load().found,
-        wanted(plan, concepts),
-        plan.sets.label,
-        *plan.sets.for_reporting,
-        named=lambda prompt: parse(prompt).visible(),
-    )
-
-
-def wanted(plan: Plan, concepts: Words) -> Wanted:
-    """What the detector should find, from the words of the intent."""
-    from lineas.evaluation.images.intent_report import Wanted
-    from lineas.prompts.banks import ADD
-    from lineas.scenes.naming import named_concept
-
-    first = named_concept(concepts[0], plan.sets.kind)
-    if plan.intent == ADD:
-        return Wanted(there=first)
-    return Wanted(gone=first, there=named_concept(concepts[1], plan.sets.kind) if concepts[1] else None)
