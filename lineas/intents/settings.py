@@ -41,4 +41,5 @@ def settings_for(intent: str, kind: str, is_text: bool, in_pairs: bool, seed: in
     if intent == REMOVE or not in_pairs:
         return TEXT_TOO, {**common, **WORDS, "rows": "tokens:16", "steps": 40}, why
     paired = "Prompts come in pairs that differ in the concept alone, so places are compared with places."
-    return TEXT_TOO, {**common, **WORDS, "coupling": "pair", "rows": "tokens:16", "steps": 60}, (*why, paired)
+    swapping = {"coupling": "pair", "rows": "tokens:16", "steps": 60, "learning_rate": 0.1}
+    return TEXT_TOO, {**common, **WORDS, **swapping}, (*why, paired)
