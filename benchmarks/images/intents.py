@@ -4,8 +4,8 @@
     python -m benchmarks.images.intents --intents add --concepts "at night" clock --seeds 0 1 2
 
 Strength 1, as it was calibrated. Each row is a line in OUTPUT/intents.jsonl and computed once; a run that is
-cut off goes on where it was, and --render makes intents.md from what is there. A row takes about two minutes
-of one core. Intervals are over concepts, drawn anew.
+cut off goes on where it was, and --render makes intents.md from what is there. Pictures and steerings go to
+PICTURES. A row takes about two minutes of one core. Intervals are over concepts, drawn anew.
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ def row(pipe: Any, intent: str, concept: str, seed: int, pictures: Path) -> dict
     with warnings.catch_warnings(record=True) as told:
         steering = carry_out(pipe, made, recipe="scenes")
     seconds = {"cpu_seconds": time.process_time() - start, "seconds": time.perf_counter() - began}
+    steering.save(pictures / f"{made.sets.file_name}-{seed}.safetensors")
     draw = Drawer(pipe, [steering], recipe="scenes", seed=NOISE, batch=16)
     report = scenes_report(draw, made, concept, to)
     if seed == 0 and made.sets.for_reporting is not None:
