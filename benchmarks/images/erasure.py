@@ -29,8 +29,8 @@ from lineas import fit
 from lineas.adapters.images.drawing import Drawer
 from lineas.evaluation.images.clip_score import ClipScore
 from lineas.evaluation.images.concept_report import ConceptReport, concept_report
+from lineas.intents.settings import REMOVING
 from lineas.pictures.contact_sheet import strength_sheet
-from lineas.scenes.best_setting import BEST
 from lineas.scenes.bundled import CLIP, WEIGHTS, load_pipeline
 from lineas.scenes.concepts import ConceptSets, concept_sets
 from lineas.scenes.detector import Detector
@@ -44,10 +44,10 @@ CONCEPTS = (
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25)
 NOISE = 5000
 """Seed of the measured images; the trainings' noise starts at 0."""
-END_TO_END: dict[str, Any] = {name: BEST[name] for name in ("sites", "steer")}
+END_TO_END: dict[str, Any] = {name: REMOVING[name] for name in ("sites", "steer")}
 VARIANTS: dict[str, dict[str, Any]] = {
-    "LinEAS": BEST,
-    "LinEAS, no preserve": {**BEST, "preserve_weight": 0.0},
+    "LinEAS": REMOVING,
+    "LinEAS, no preserve": {**REMOVING, "preserve_weight": 0.0},
     "LinEAS affine": END_TO_END,
     "LinEAS, cost at the text encoder": {"sites": "text", "map": "gated"},
     "LinEAS on UNet norms": {},

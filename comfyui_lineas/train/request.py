@@ -8,9 +8,9 @@ from typing import Any, get_type_hints
 from lineas.errors import ConfigError, PromptError
 from lineas.fitting.options import choices_of, option
 from lineas.fitting.problem import Group
+from lineas.intents.settings import REMOVING
 from lineas.methods.lineas.config import PRESETS as ALL_PRESETS
 from lineas.methods.lineas.config import TrainConfig
-from lineas.scenes.best_setting import BEST
 
 from ..algebra import patterns_of
 from ..concept import prompt_lines
@@ -27,9 +27,9 @@ SITES: dict[str, tuple[str, ...]] = {
     END_TO_END: ("unet.*norm*", "text_encoder*norm*"),
     OWN: (),
 }
-STEERED = {END_TO_END: BEST["steer"]}
+STEERED = {END_TO_END: REMOVING["steer"]}
 """Where only a part of the sites is steered, and the cost is measured at all."""
-BUNDLED = {"sites": END_TO_END, "map": BEST["map"]}
+BUNDLED = {"sites": END_TO_END, "map": REMOVING["map"]}
 """What is best for the bundled model, in this node's words."""
 _IS_BEST = "erases most and changes least else."
 

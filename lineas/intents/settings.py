@@ -12,8 +12,10 @@ from lineas.prompts.banks import ADD, REMOVE
 TEXT_TOO = "norms+text"
 Setting = tuple[str | None, dict[str, Any], tuple[str, ...]]
 
-WORDS = {"steer": "text_encoder*", "map": "gated"}
+WORDS = {"steer": "text_encoder*", "map": "gated", "rows": "tokens:16"}
 """What removes: the words that name the concept are read as if they did not."""
+REMOVING = {"sites": TEXT_TOO, **WORDS}
+"""The same with the sites, for those who bring their own prompts."""
 BEHIND = {"steer": "text_encoder*", "map": "virtual", "coupling": "pair", "rows": "tokens:16"}
 """What adds: virtual tokens behind the prompt's own say what it does not."""
 
@@ -39,7 +41,7 @@ def settings_for(intent: str, kind: str, is_text: bool, in_pairs: bool, seed: in
         "What that does is measured in the whole image model.",
     )
     if intent == REMOVE or not in_pairs:
-        return TEXT_TOO, {**common, **WORDS, "rows": "tokens:16", "steps": 40}, why
+        return TEXT_TOO, {**common, **WORDS, "steps": 40}, why
     paired = "Prompts come in pairs that differ in the concept alone, so places are compared with places."
-    swapping = {"coupling": "pair", "rows": "tokens:16", "steps": 60, "learning_rate": 0.1}
+    swapping = {"coupling": "pair", "steps": 60, "learning_rate": 0.1}
     return TEXT_TOO, {**common, **WORDS, **swapping}, (*why, paired)

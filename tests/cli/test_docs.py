@@ -15,7 +15,7 @@ from cli.documented import PAGES, ROOT, blocks
 
 from comfyui_lineas.train.request import BUNDLED
 from lineas.cli import parser
-from lineas.scenes.best_setting import BEST
+from lineas.intents.settings import REMOVING
 
 SMALL = {
     "demo": ("--held-out", "4"),
@@ -95,7 +95,7 @@ def test_links_within_the_repository_lead_somewhere(page: Path) -> None:
 
 
 def test_the_pages_name_the_best_setting_of_the_bundled_model() -> None:
-    options = f'--sites {BEST["sites"]} --steer "{BEST["steer"]}" --map {BEST["map"]}'
+    options = f'--sites {REMOVING["sites"]} --steer "{REMOVING["steer"]}" --map {REMOVING["map"]}'
     assert options in (ROOT / "README.md").read_text()
     node = f"Set `map` to *{BUNDLED['map']}* and `sites` to *{BUNDLED['sites']}*"
     assert node in (ROOT / "docs" / "comfyui.md").read_text()

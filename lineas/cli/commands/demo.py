@@ -17,11 +17,11 @@ from lineas.cli.commands.demo_figures import draw_figures, table
 from lineas.cli.commands.train import build_problem, cost_change, labelled
 from lineas.cli.console import bar, say
 from lineas.cli.fitting import Outcome, fit, load_optimisers
-from lineas.cli.method_options import add_train_options, train_config
+from lineas.cli.method_options import PREFIX, add_train_options, train_config
 from lineas.cli.runs import Run
 from lineas.errors import ConfigError, MissingExtraError, require
+from lineas.intents.settings import REMOVING
 from lineas.methods.registry import method_named
-from lineas.scenes.best_setting import BEST
 
 if TYPE_CHECKING:
     from lineas.evaluation.images.concept_report import ConceptReport
@@ -50,11 +50,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--sites",
         nargs="+",
         metavar="PATTERN",
-        default=[BEST["sites"]],
-        help=f"Where to measure the cost, and to steer what --steer says (default: {BEST['sites']}).",
+        default=[REMOVING["sites"]],
+        help=f"Where to measure the cost, and to steer what --steer says (default: {REMOVING['sites']}).",
     )
     add_train_options(parser)
-    parser.set_defaults(config_map=BEST["map"], config_steer=BEST["steer"])
+    chosen = {f"{PREFIX}{name}": value for name, value in REMOVING.items() if name != "sites"}
+    parser.set_defaults(**chosen)
 
 
 def run(args: argparse.Namespace) -> None:
