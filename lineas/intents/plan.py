@@ -11,10 +11,13 @@ from lineas.errors import ConfigError, PromptError
 from lineas.intents.settings import settings_for
 from lineas.methods.lineas.config import TrainConfig
 from lineas.prompts.banks import ADD, EVERYDAY, INTENTS, SCENES, PromptSets, prompt_sets
+from lineas.prompts.files import neutral_captions
 from lineas.prompts.kinds import guessed_kind
 
 HELD_OUT = 48
 """Pairs of prompts to measure on: a third to calibrate the strength, the rest for a report."""
+PRESERVED = 96
+"""Everyday sentences that a language model is held to, where none are given."""
 SHOWN = 3
 
 
@@ -85,7 +88,7 @@ def plan_for(
     Raises `PromptError` and `ConfigError` for what cannot be planned.
     """
     if examples is not None or others is not None or is_text:
-        sets = _own_sets(intent, concept, to, examples, others, preserve)
+        sets = _own_sets(intent, concept, to, examples, others, preserve, is_text)
         return Plan(intent, sets, *settings_for(intent, "", is_text, in_pairs=False, seed=seed))
     sets = prompt_sets(
         concept,
@@ -117,6 +120,7 @@ def _own_sets(
     examples: Sequence[str] | None,
     others: Sequence[str] | None,
     preserve: Sequence[str] | None,
+    is_text: bool,
 ) -> PromptSets:
     if intent not in INTENTS:
         raise ConfigError(f"Unknown intent {intent!r}, expected one of {', '.join(INTENTS)}.")
@@ -127,5 +131,7 @@ def _own_sets(
         )
     label = " ".join(f"{intent} {concept} {f'for {to}' if to else ''}".split())
     with_it, without, kept = tuple(examples), tuple(others), tuple(preserve or ())
+    if is_text and preserve is None and intent != ADD:
+        kept = neutral_captions()[:PRESERVED]
     first, second = (without, with_it) if intent == ADD else (with_it, without)
     return PromptSets(first, second, kept, label)

@@ -26,8 +26,17 @@ def settings_for(intent: str, kind: str, is_text: bool, in_pairs: bool, seed: in
     in_pairs: source and target prompts are the same but for the concept.
     """
     common = {"seed": seed} if seed else {}
-    if is_text:
+    if is_text and intent == ADD:
         return None, {**common, "map": "affine"}, ("All tokens of a text are steered alike, layer by layer.",)
+    if is_text:
+        return (
+            None,
+            {**common, "map": "gated", "preserve_weight": 0.3},
+            (
+                "Tokens that sound like the concept are steered, behind a gate that leaves others alone, layer by "
+                "layer; other texts are held where they are.",
+            ),
+        )
     if intent == ADD and in_pairs:
         why = (
             "No word of the prompt names what is added, so it gets virtual tokens behind the prompt, which "
