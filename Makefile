@@ -11,7 +11,7 @@ COMFYUI_PATHS ?= $(shell ls -d $(HOME)/ComfyUI $(HOME)/ComfyUI-[0-9]* 2>/dev/nul
 # `lineas demo` takes options: make demo ARGS="--help"
 ARGS ?=
 
-.PHONY: demo test check check-oldest lint test-comfyui
+.PHONY: demo test check check-oldest lint test-comfyui site package
 
 demo: $(VENV)/.demo-stamp
 	$(BIN)/lineas demo $(ARGS)
@@ -66,6 +66,21 @@ COMFYUI_NEEDS = grep -vE '^torch(vision|audio)?([^a-z]|$$)' "$$folder/requiremen
 	$(BIN)/python -m pip install -q $(PIP_ARGS) -r $(VENV)/comfyui.txt && \
 	{ $(BIN)/python -c "import torchaudio" 2>/dev/null || $(BIN)/python -m pip install -q --no-deps $(PIP_ARGS) torchaudio; }
 
+# The documentation as a site in site/, with the reference of Python from the docstrings. A broken link is an error.
+site: $(VENV)/.docs-stamp
+	$(BIN)/python -m mkdocs build --strict
+
+# Wheel and source in dist/. The wheel is at most 32 MB and passes the demo in an environment of its own.
+PACKAGE_VENV := .venv-package
+package: $(VENV)/.docs-stamp
+	rm -rf dist build $(PACKAGE_VENV)
+	$(BIN)/python -m build -q
+	find dist -name "*.whl" -size +32768k | { ! grep .; }
+	$(PYTHON) -m venv $(PACKAGE_VENV)
+	$(PACKAGE_VENV)/bin/python -m pip install -q $(PIP_ARGS) "$$(ls dist/*.whl)[diffusers,evaluation]"
+	cd $(PACKAGE_VENV) && bin/lineas demo --held-out 16 $(ARGS)
+
+$(VENV)/.docs-stamp: EXTRAS := docs
 $(VENV)/.demo-stamp: EXTRAS := diffusers,evaluation
 $(VENV)/.test-stamp: EXTRAS := test
 $(VENV)/.%-stamp: pyproject.toml

@@ -136,8 +136,7 @@ class SteeredModel:
         try:
             steering = fit(self.pipe, source, target, preserve, **options)
         finally:
-            self._enabled = enabled
-            self._apply()
+            self._change(enabled=enabled)
         self.load_steering(steering, name, strength)
         return steering
 
@@ -198,11 +197,12 @@ class SteeredModel:
 
     def __deepcopy__(self, memo: dict[int, Any]) -> SteeredModel:
         """A copy of the unsteered model with the same steerings, strengths and state."""
-        self._take_off()
+        enabled = self._enabled
+        self._change(enabled=False)
         try:
             copied = SteeredModel(copy.deepcopy(self.pipe, memo))
         finally:
-            self._apply()
+            self._change(enabled=enabled)
         copied._loaded, copied._active = dict(self._loaded), dict(self._active)
         copied._enabled, copied._fused_at = self._enabled, self._fused_at
         copied._apply()
@@ -233,7 +233,7 @@ class SteeredModel:
             raise ConfigError(f"Unknown steering {', '.join(map(repr, unknown))}. Loaded: {known}.{hint}")
 
     def _change(self, **fields: Any) -> None:
-        """Take on other values of the fields named, or none of them: after a failure all is as it was."""
+        """Take on other values of these fields, all or none: after a failure or Ctrl-C all is as it was."""
         before = {name: getattr(self, f"_{name}") for name in fields}
         try:
             self._take(fields)
@@ -255,21 +255,18 @@ class SteeredModel:
     def _look_up_again(self) -> None:
         """Steer the modules that are at the sites now, where others are there than were steered."""
         if self._applied is not None and self._modules != self._at_sites():
-            self._apply()
+            self._change()
 
     def _at_sites(self) -> dict[str, nn.Module]:
         table = named_modules(module_tree(self.pipe))
         names = {site.name for name in self._active for site in self._loaded[name].maps}
         return {name: table[name] for name in names if name in table}
 
-    def _take_off(self) -> None:
+    def _apply(self) -> None:
+        """Take off what acts, and put on what should."""
         if self._applied is not None:
             self._applied.remove()
         self._applied = None
-
-    def _apply(self) -> None:
-        """Take off what acts, and put on what should."""
-        self._take_off()
         if not self._enabled or not self._active:
             return
         self._modules = self._at_sites()
