@@ -26,31 +26,35 @@ def settings_for(intent: str, kind: str, is_text: bool, in_pairs: bool, seed: in
     in_pairs: source and target prompts are the same but for the concept.
     """
     common = {"seed": seed} if seed else {}
-    if is_text and intent == ADD:
-        return None, {**common, "map": "affine"}, ("All tokens of a text are steered alike, layer by layer.",)
     if is_text:
-        return (
-            None,
-            {**common, "map": "gated", "preserve_weight": 0.3},
-            (
-                "Tokens that sound like the concept are steered, behind a gate that leaves others alone, layer by "
-                "layer; other texts are held where they are.",
-            ),
-        )
-    if intent == ADD and in_pairs:
-        why = (
-            "No word of the prompt names what is added, so it gets virtual tokens behind the prompt, which "
-            "leave the prompt's own words as they are.",
-            "Prompts come in pairs that differ in the concept alone, so each place of an image is compared "
-            "with the same place of its pair.",
-        )
-        return TEXT_TOO, {**common, **BEHIND, "steps": 60, "learning_rate": 0.1}, why
-    why = (
-        "The words that name the concept are steered, behind a gate that leaves other words alone.",
-        "What that does is measured in the whole image model.",
-    )
-    if intent == REMOVE or not in_pairs:
-        return TEXT_TOO, {**common, **WORDS, "steps": 40}, why
-    paired = "Prompts come in pairs that differ in the concept alone, so places are compared with places."
-    swapping = {"coupling": "pair", "steps": 60, "learning_rate": 0.1}
-    return TEXT_TOO, {**common, **WORDS, **swapping}, (*why, paired)
+        sites, settings, why = _of_texts(intent)
+    elif intent == ADD and in_pairs:
+        sites, settings, why = TEXT_TOO, {**BEHIND, "steps": 60, "learning_rate": 0.1}, (_VIRTUAL, _PAIRS)
+    elif intent == REMOVE or not in_pairs:
+        sites, settings, why = TEXT_TOO, {**WORDS, "steps": 40}, (_GATES, _END_TO_END)
+    else:
+        swapping = {"coupling": "pair", "steps": 60, "learning_rate": 0.1}
+        sites, settings, why = TEXT_TOO, {**WORDS, **swapping}, (_GATES, _END_TO_END, _PAIRS)
+    return sites, {**common, **settings}, why
+
+
+def _of_texts(intent: str) -> Setting:
+    if intent == ADD:
+        return None, {"map": "affine"}, ("All tokens of a text are steered alike, layer by layer.",)
+    return None, {"map": "gated", "preserve_weight": 0.3}, (_TOKENS,)
+
+
+_GATES = "The words that name the concept are steered, behind a gate that leaves other words alone."
+_END_TO_END = "What that does is measured in the whole image model."
+_VIRTUAL = (
+    "No word of the prompt names what is added, so it gets virtual tokens behind the prompt, which leave its "
+    "own words nearly as they are."
+)
+_PAIRS = (
+    "Prompts come in pairs that differ in the concept alone, so each place of an image is compared with the "
+    "same place of its pair."
+)
+_TOKENS = (
+    "Tokens that sound like the concept are steered, layer by layer, behind a gate that leaves others alone; "
+    "other texts are held where they are."
+)

@@ -18,7 +18,8 @@ class Start:
     spread: [d] the unit that a shift is measured in; ones for the paper's raw parameters.
     center: [d] where a scale pivots, so that scale and shift do not fight; zeros for raw parameters.
     source, target: [n, p, d] p positions of each prompt in the untouched model; None where the family asks
-    for none. behind: [n, k, d] those of the source prompts from the end token on; likewise.
+    for none. behind: [n, k, d] those of the source prompts from the end token on; likewise. seen: whether
+    what stands behind the end token reaches the image model.
     """
 
     spread: Tensor
@@ -26,6 +27,7 @@ class Start:
     source: Tensor | None = None
     target: Tensor | None = None
     behind: Tensor | None = None
+    seen: bool = True
 
 
 class Parameters(ABC):

@@ -17,6 +17,7 @@ from lineas.maps.parameters import Parameters, Start
 
 COUNT = 3
 """Virtual tokens of a fit: as many as name a concept, and few enough for several steerings at once."""
+MOST = 256
 OWN = 0.5
 """A token of a target prompt is the concept's where it is at least this share as new as the newest one."""
 
@@ -42,6 +43,8 @@ class VirtualTokenParameters(Parameters):
         self.vectors = (words - before if words is not None else torch.zeros_like(before)).requires_grad_()
         self.deviation = torch.zeros_like(start.spread).requires_grad_()
         self.shift = torch.zeros_like(start.spread).requires_grad_()
+        # Where what lies behind is not seen, the last places that are take it: the end token and before.
+        self.offset = start.spread.new_tensor(0 if start.seen else 1 - COUNT)
 
     def penalised(self) -> list[Tensor]:
         return [self.vectors, self.deviation, self.shift]
@@ -49,7 +52,7 @@ class VirtualTokenParameters(Parameters):
     def map(self) -> Map:
         deviation = WORDS * self.deviation
         shift = WORDS * self.spread * self.shift - self.center * deviation
-        return VirtualTokenMap(self.spread * self.vectors, deviation, shift)
+        return VirtualTokenMap(self.spread * self.vectors, deviation, shift, self.offset)
 
 
 def concept_words(source: Tensor, target: Tensor, count: int) -> Tensor | None:
@@ -87,12 +90,15 @@ class VirtualTokenMap(Map):
     token has the last k instead.
 
     vectors: [k, d] neutral 0, in the activation's own units. Leading zeros leave positions to others.
+    deviation, shift: [d] of the words before them, as in an affine map; neutral 0.
+    offset: [] where the first of the k positions lies from the end token, 0 or before it (a whole number).
     first: [b] int, where each prompt's positions begin; known while the model runs, see `placed`.
     """
 
     vectors: Tensor
     deviation: Tensor
     shift: Tensor
+    offset: Tensor
     first: Tensor | None = None
 
     kind: ClassVar[str] = "virtual"
@@ -100,12 +106,12 @@ class VirtualTokenMap(Map):
 
     @classmethod
     def names(cls) -> tuple[str, ...]:
-        return ("vectors", "deviation", "shift")
+        return ("vectors", "deviation", "shift", "offset")
 
     @classmethod
     def identity(cls, width: int) -> VirtualTokenMap:
         """The map of `width` units that changes nothing."""
-        return cls(torch.zeros(1, width), torch.zeros(width), torch.zeros(width))
+        return cls(torch.zeros(1, width), torch.zeros(width), torch.zeros(width), torch.zeros(()))
 
     @property
     def width(self) -> int:
@@ -121,20 +127,22 @@ class VirtualTokenMap(Map):
 
     def placed(self, real: Tensor) -> VirtualTokenMap:
         order = torch.arange(1, real.shape[1] + 1, device=real.device)
-        end, last = (real * order).amax(1) - 1, max(0, real.shape[1] - self.slots)
-        if bool((end > last).any()):
+        start, last = (real * order).amax(1) - 1 + int(self.offset), max(0, real.shape[1] - self.slots)
+        if bool((start > last).any()) or bool((start < 0).any()):
             warnings.warn(
-                f"A prompt of {int(end.max()) + 1} tokens leaves no room for {self.slots} virtual ones "
-                f"behind it, of {real.shape[1]} in all: they lie over its last words. Shorten the prompt.",
+                f"A prompt of {int(real.sum(1).max())} tokens leaves no room for {self.slots} virtual ones, "
+                f"of {real.shape[1]} in all: they lie over its words. Shorten the prompt.",
                 stacklevel=2,
             )
-        return replace(self, first=end.clamp(0, last))
+        return replace(self, first=start.clamp(0, last))
 
     @property
     def slots(self) -> int:
         return len(self.vectors)
 
     def behind(self, slots: int) -> VirtualTokenMap:
+        if self.offset < 0:
+            return replace(self, offset=self.offset - slots)
         return replace(self, vectors=pad(self.vectors, (0, 0, slots, 0)))
 
     def change(self, z: Tensor, axis: int) -> Tensor:
@@ -159,9 +167,12 @@ class VirtualTokenMap(Map):
 
     def check(self) -> None:
         count = len(self.vectors) if self.vectors.ndim == 2 else 0
-        if not 0 < count <= 256:
+        if not 0 < count <= MOST:
             raise MapError(
                 f"vectors of a virtual map have shape {list(self.vectors.shape)}, expected [k, d]."
             )
         width = self.width
-        check_tensors(self, {"vectors": (count, width), "deviation": (width,), "shift": (width,)})
+        shapes = {"vectors": (count, width), "deviation": (width,), "shift": (width,), "offset": ()}
+        check_tensors(self, shapes)
+        if not -MOST <= float(self.offset) <= 0 or float(self.offset) % 1:
+            raise MapError(f"offset of a virtual map is {float(self.offset):g}, expected −{MOST} to 0.")

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
-from toys import pipelines
+from toys import pipelines, transformers
 
+from lineas.adapters.problems import problem_for
 from lineas.apply.fusing import fuse
 from lineas.apply.hooks import steer
 from lineas.apply.prompt_tokens import TokenWatch
+from lineas.architectures.recipe import Recipe
 from lineas.errors import MismatchError
+from lineas.fitting.micro_batches import MicroBatches
 from lineas.maps.base import map_from_tensors
 from lineas.maps.virtual_tokens import VirtualTokenMap
+from lineas.methods.lineas.starting import padding_is_seen
 from lineas.modules.names import module_tree, named_modules
 from lineas.steering.site import Site
 from lineas.steering.steering import Steering
@@ -35,10 +40,12 @@ def encoded(pipe: Any, prompts: list[str] = PROMPTS) -> Tensor:
     return pipe.encode_prompt(prompts, "cpu", 1, False)[0]
 
 
-def virtual(pipe: Any, count: int = 2, seed: int = 0) -> Steering:
+def virtual(pipe: Any, count: int = 2, seed: int = 0, offset: float = 0.0) -> Steering:
     width = pipe.text_encoder.config.hidden_size
     vectors = torch.randn(count, width, generator=torch.Generator().manual_seed(seed))
-    return Steering({SITE: VirtualTokenMap(vectors, torch.zeros(width), torch.zeros(width))})
+    return Steering(
+        {SITE: VirtualTokenMap(vectors, torch.zeros(width), torch.zeros(width), torch.tensor(offset))}
+    )
 
 
 def ends(pipe: Any, prompts: list[str] = PROMPTS) -> list[int]:
@@ -59,7 +66,9 @@ def test_the_vectors_are_added_from_the_end_token_on_and_nothing_else_moves(pipe
 
 def test_a_scale_and_a_shift_move_the_prompts_own_words(pipe: Any) -> None:
     plain, width = encoded(pipe), pipe.text_encoder.config.hidden_size
-    map = VirtualTokenMap(torch.zeros(1, width), torch.full((width,), 0.5), torch.ones(width))
+    map = VirtualTokenMap(
+        torch.zeros(1, width), torch.full((width,), 0.5), torch.ones(width), torch.zeros(())
+    )
     with steer(pipe, Steering({SITE: map})):
         steered = encoded(pipe)
     for before, after, end in zip(plain, steered, ends(pipe), strict=True):
@@ -84,6 +93,27 @@ def test_two_steerings_take_slots_of_their_own(pipe: Any, how: str) -> None:
     vectors = torch.cat([each.maps[SITE].tensors()["vectors"] for each in (first, second)])
     for row, end in zip(moved, ends(pipe), strict=True):
         torch.testing.assert_close(row[end : end + 5], vectors, atol=1e-5, rtol=1e-5)
+
+
+def test_where_padding_is_not_seen_they_lie_over_the_end_and_before_each_other(pipe: Any) -> None:
+    first, second = virtual(pipe, 2, offset=-1.0), virtual(pipe, 1, seed=1, offset=0.0)
+    second = Steering({SITE: replace(second.maps[SITE], offset=torch.tensor(-1.0))})
+    plain = encoded(pipe, ["a cat cat"])
+    with steer(pipe, [first, second]):
+        moved = (encoded(pipe, ["a cat cat"]) - plain)[0]
+    end = ends(pipe, ["a cat cat"])[0]
+    torch.testing.assert_close(moved[end - 1 : end + 1], first.maps[SITE].tensors()["vectors"])
+    torch.testing.assert_close(moved[end - 3], second.maps[SITE].tensors()["vectors"][0])
+    assert not moved[end + 1 :].any()
+
+
+@pytest.mark.parametrize(("model", "seen"), [(pipelines.sd1, True), (transformers.z_image, False)])
+def test_whether_padding_is_seen_is_found_by_changing_it(model: Any, seen: bool) -> None:
+    recipe = Recipe("one", arguments={"height": 16, "width": 16})
+    prompts = (pipelines.SOURCE[:2], pipelines.TARGET[:2])
+    problem = problem_for(model(), *prompts, sites="norms+text", recipe=recipe)
+    steered = [site for site in problem.sites if site.name.startswith("text_encoder")]
+    assert padding_is_seen(MicroBatches(problem), steered) is seen
 
 
 def test_a_prompt_without_room_is_told(pipe: Any) -> None:

@@ -20,6 +20,8 @@ def random_map(kind: str) -> Map:
     identity = FAMILIES[kind].identity(WIDTH)  # type: ignore[attr-defined]
     generator = torch.Generator().manual_seed(0)
     moved = {n: t + torch.rand(t.shape, generator=generator) for n, t in identity.tensors().items()}
+    if kind == "virtual":
+        moved["offset"] = torch.tensor(-1.0)
     return placed(map_from_tensors(kind, moved))
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Sequence
 
 import torch
 from torch import Tensor
 
+from lineas.errors import ConfigError
 from lineas.fitting.micro_batches import MicroBatches
+from lineas.fitting.problem import Rows
 from lineas.maps.base import family
 from lineas.maps.parameters import Parameters, Start
 from lineas.maths.pooling import BehindPooling, TokenPooling
@@ -17,7 +19,7 @@ from lineas.steering.site import Site
 
 
 def starting_parameters(
-    sites: Iterable[Site], batches: MicroBatches, config: TrainConfig, objective: Objective
+    steered: Sequence[Site], batches: MicroBatches, config: TrainConfig, objective: Objective
 ) -> dict[Site, Parameters]:
     """Parameters of the maps at these sites, from the rows of the untouched model."""
     kind = family(config.map).parameters
@@ -25,7 +27,14 @@ def starting_parameters(
     pooling = TokenPooling(kind.positions, config.seed) if kind.positions else None
     source = batches.rows("source", pooling) if pooling else {}
     target = batches.rows("target", pooling) if pooling else {}
-    behind = batches.rows("source", BehindPooling(kind.slots)) if kind.slots else {}
+    behind: Rows = {}
+    seen = True
+    if kind.slots:
+        if batches.problem.is_text:
+            raise ConfigError(
+                f"map is {config.map!r}, which lies behind the prompts of an image model. Choose another map."
+            )
+        behind, seen = batches.rows("source", BehindPooling(kind.slots)), padding_is_seen(batches, steered)
     return {
         site: kind(
             Start(
@@ -33,10 +42,30 @@ def starting_parameters(
                 _positions(source.get(site), kind.positions),
                 _positions(target.get(site), kind.positions),
                 _positions(behind.get(site), kind.slots),
+                seen,
             )
         )
-        for site in sites
+        for site in steered
     }
+
+
+def padding_is_seen(batches: MicroBatches, steered: Collection[Site]) -> bool:
+    """Whether the model sees what a text encoder gives behind a prompt's end token: found by changing it."""
+    problem, part = batches.problem, batches.of("source")[0][:1]
+
+    def moved(site: Site, z: Tensor) -> Tensor:
+        if site not in steered:
+            return z
+        real = problem.tokens(site, z, "source", part)
+        order = torch.arange(real.shape[1], device=real.device)
+        behind = order > (real * order).amax(1, keepdim=True)
+        return z + z.std() * behind[..., None].to(z)
+
+    with torch.no_grad():
+        plain, other = problem.rows("source", part), problem.rows("source", part, moved)
+    image = [site for site in plain if site not in steered]
+    pairs = ((a, b) for site in image for a, b in zip(plain[site], other[site], strict=True))
+    return not image or any(not torch.allclose(a, b, rtol=1e-4, atol=1e-6) for a, b in pairs)
 
 
 def _scale(site: Site, config: TrainConfig, objective: Objective) -> tuple[Tensor, Tensor]:

@@ -128,13 +128,16 @@ class Trainer:
                     stacklevel=3,
                 )
             return steering
-        kept = f"those of step {self._best.steps}" if self._best.steps else "maps that change nothing"
+        best = self._best
+        if best.report.objective > start.objective:  # of maps that did not start at the identity
+            best = Evaluated(0, start, {site: map.at(0.0) for site, map in best.maps.items()})
+        kept = f"those of step {best.steps}" if best.steps else "maps that change nothing"
         warnings.warn(
             f"After {self.steps.count} steps the cost was above that of the untouched model, so {kept} are "
             f"returned. Lower the learning rate (it is {self.config.learning_rate:g}), or give more prompts.",
             stacklevel=3,
         )
-        return self._steering(self._best)
+        return self._steering(best)
 
     @torch.inference_mode(False)
     def state(self) -> dict[str, Any]:
