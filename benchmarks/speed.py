@@ -221,6 +221,7 @@ def page(results: dict[str, Any]) -> str:
                 cases = each[part].items()
                 rows = [[case, *(f"{values[head]:g}" for head in heads)] for case, values in cases]
                 text += f"\n{table([part, *heads], rows)}\n"
+        text += f"\n100 steps of affine maps: {100 * each['training']['affine']['seconds']:.0f} s.\n"
     return text
 
 

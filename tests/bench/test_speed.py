@@ -37,6 +37,7 @@ def test_steps_and_passes_of_random_models_are_measured(make: object) -> None:
     about = {"parameters": 1, "dtype": "bf16", "sites": 1, "prompts": 4, "rounds": 1, "machine": "m"}
     page = speed.page({"one": {"training": ratios, "applied": passes, "model": about}})
     assert "| two micro-batches, no memory to spare |" in page and "| fused |" in page
+    assert f"100 steps of affine maps: {100 * ratios['affine']['seconds']:.0f} s." in page
 
 
 def test_memory_is_that_of_this_process() -> None:
