@@ -37,6 +37,7 @@ def fit(
     tokenizer: Any = None,
     seed: int = 0,
     max_length: int | None = None,
+    chat: bool = False,
     **options: Any,
 ) -> Steering:
     """A steering that makes source prompts act like target prompts, and leaves preserve prompts as they are.
@@ -47,7 +48,8 @@ def fit(
     method: a name in `lineas.methods.registry`. preset, options: of the method's options (`TrainConfig` for
     LinEAS), whose fields may be given by name; methods other than LinEAS have one set of defaults.
     max_length: tokens per text, at least 1, for language models; longer texts are cut with a warning. None is
-    256. recipe: how an image pipeline is called, see `recipes.recipe_for`.
+    256. chat: texts are a user's messages, put into the tokenizer's own chat template.
+    recipe: how an image pipeline is called, see `recipes.recipe_for`.
     progress: called after each step; returning True stops and keeps what was learned.
     seconds: time for the fit, whose steps are cut to it; None is no limit. seed: of the noise.
 
@@ -68,6 +70,7 @@ def fit(
         tokenizer=tokenizer,
         seed=seed,
         max_length=max_length,
+        chat=chat,
     )
     return chosen.fit(problem, config, progress, seconds)
 
@@ -83,11 +86,12 @@ def problem_for(
     tokenizer: Any = None,
     seed: int = 0,
     max_length: int | None = None,
+    chat: bool = False,
 ) -> Problem:
     """What a method or a `Trainer` needs, for any model that `fit` takes; the arguments are those of `fit`.
 
     Raises `MismatchError` for objects that are neither an image pipeline nor a language model, and
-    `ConfigError` for what is of the other kind: a recipe for texts, a max_length for images.
+    `ConfigError` for what is of the other kind: a recipe for texts, a max_length or chat for images.
     """
     obj = obj.pipe if isinstance(obj, SteeredModel) else obj
     groups = (source, target, preserve)
@@ -96,6 +100,8 @@ def problem_for(
 
         if max_length is not None:
             raise ConfigError(f"max_length is {max_length}, which is for language models. Leave it out.")
+        if chat:
+            raise ConfigError("chat is for language models. Leave it out.")
         return DiffusionProblem(obj, *groups, sites=sites, recipe=recipe, seed=seed)
     model, tokenizer = _language_model(obj, tokenizer)
     if recipe is not None:
@@ -103,7 +109,7 @@ def problem_for(
     from lineas.adapters.language.problem import LanguageProblem
 
     limit: dict[str, Any] = {} if max_length is None else {"max_length": max_length}
-    return LanguageProblem(model, tokenizer, *groups, sites=sites, seed=seed, **limit)
+    return LanguageProblem(model, tokenizer, *groups, sites=sites, seed=seed, chat=chat, **limit)
 
 
 def is_image_pipeline(obj: Any) -> bool:

@@ -52,6 +52,21 @@ def add_model_options(parser: argparse.ArgumentParser, default: str | None = BUN
     )
 
 
+def add_chat_option(parser: argparse.ArgumentParser) -> None:
+    """Add `--chat`, which commands that give texts to a language model have."""
+    parser.add_argument(
+        "--chat",
+        action="store_true",
+        help="Language models: texts are a user's messages, put into the model's own chat template.",
+    )
+
+
+def check_chat(model: Model, chat: bool) -> None:
+    """Raise `ConfigError` for a chat with a model that makes no texts."""
+    if chat and not model.is_language:
+        raise ConfigError("--chat is for language models. Leave it out.")
+
+
 def load(name: str, task: str | None = None, recipe: str | None = None, dtype: str | None = None,
          device: str | None = None) -> Model:  # fmt: skip
     """Load a model by name; None leaves task, recipe, precision and device to be found out.

@@ -34,6 +34,7 @@ class Run:
     held_out_source: tuple[str, ...] = ()
     held_out_target: tuple[str, ...] = ()
     held_out_preserve: tuple[str, ...] = ()
+    chat: bool = False
 
 
 def save_run(asked: Run, state: Mapping[str, Any], path: Path) -> None:
@@ -80,9 +81,10 @@ def _run(told: Any) -> Run:
         name: tuple(v) if isinstance(v, list) else v for name, v in told.items() if name in known
     }
     run = Run(**values)
-    texts = {name: value for name, value in values.items() if name not in (*_LISTS, "config")}
+    texts = {name: value for name, value in values.items() if name not in (*_LISTS, "config", "chat")}
     wrong = [name for name, value in texts.items() if not isinstance(value, str | None)]
     wrong += [name for name in ("model", "output", "label") if getattr(run, name) is None]
+    wrong += ["chat"] * (not isinstance(run.chat, bool))
     wrong += [name for name in _LISTS if not _is_list_of_texts(getattr(run, name), name == "sites")]
     if wrong or not isinstance(run.config, dict) or not all(isinstance(key, str) for key in run.config):
         raise TypeError(f"{', '.join([*wrong, 'config'])} cannot be read")

@@ -88,6 +88,25 @@ def test_a_checkpoint_is_written_that_needs_no_lineas(lineas: Any, folder: Path)
     assert lineas(*words, "--force")[0] == 0
 
 
+def test_texts_are_chats_where_asked(lineas: Any, folder: Path) -> None:
+    train = ("train", "--source", "source.txt", "--target", "target.txt", "--steps", 1, "--chat", "--model")
+    code, _, err = lineas(*train, "model", "--output", "never.safetensors")
+    assert code == 2 and "has no chat template" in err
+    words = transformers.AutoTokenizer.from_pretrained("model")
+    words.chat_template = (
+        "{{ bos_token }} day {{ messages[0]['content'] }}{{ ' sun' if add_generation_prompt }}"
+    )
+    words.save_pretrained("model")
+    code, _, err = lineas(*train, "model", "--output", "chat.safetensors")
+    assert code == 0, err
+    code, out, err = lineas("generate", "cold", "--model", "model", "--steering", "chat.safetensors",
+                            "--tokens", 2, "--chat")  # fmt: skip
+    assert code == 0 and "[λ = 1] cold\n" in out, err
+    pytest.importorskip("profanity_check")
+    evaluate = ("evaluate", "--model", "model", "--sweep", "1", "--chat", "--openings", "source.txt")
+    assert lineas(*evaluate)[0] == 0
+
+
 def test_images_are_evaluated_and_compared(lineas: Any, toy: Path, steering_file: Path) -> None:
     Path("prompts.txt").write_text("a thing at night\na thing\n")
     code, out, err = lineas(
@@ -104,6 +123,8 @@ def test_images_are_evaluated_and_compared(lineas: Any, toy: Path, steering_file
     assert code == 0, err
     assert "mean square change" in out and json.loads(Path("f.json").read_text())["strengths"] == [0.0, 1.0]
     assert lineas("evaluate", "--model", "toy", "--steering", steering_file)[0] == 2
+    code, _, err = lineas("evaluate", "--model", "toy", "--prompts", "prompts.txt", "--chat")
+    assert code == 2 and "--chat is for language models" in err
     words = ("compare", steering_file, f"{steering_file}:0.5", "--model", "toy", "--prompts", "prompts.txt")
     code, out, err = lineas(*words, "--seeds", "0,1", "--unsteered")
     assert code == 0, err

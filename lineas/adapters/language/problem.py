@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +13,12 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from lineas.adapters.language.sites import language_sites
+from lineas.adapters.language.text_tokens import Tokens, text_tokens
 from lineas.errors import MismatchError, PromptError
 from lineas.fitting.problem import Group
 from lineas.fitting.text_problem import Continuations, TextProblem
 from lineas.prompts.files import hash_prompts
 from lineas.steering.site import Site
-
-
-@dataclass(frozen=True)
-class Tokens:
-    """One text: its token ids, and per token whether it is the text's own (True) or a special one."""
-
-    ids: list[int]
-    own: list[bool]
 
 
 class LanguageProblem(TextProblem):
@@ -36,11 +28,12 @@ class LanguageProblem(TextProblem):
     preserve: texts whose activations stay what they are; they should not be those that you measure on.
     sites: a preset ("post_attention", "norms", "mlp", "attention") or patterns of module names.
     max_length: tokens per text, at least 1; longer texts are cut, with a warning.
+    chat: texts are a user's messages, in the tokenizer's own chat template.
     seed: for the same signature as other problems; nothing here is random.
 
-    Rows are means over a text's own tokens: neither padding nor the special tokens that the tokenizer adds
-    count. Raises `PromptError` for texts that cannot be used, `SiteError` for sites that do not exist and
-    `MismatchError` for other models.
+    Rows are means over a text's own tokens: neither padding nor special tokens nor a template's words count.
+    Raises `PromptError` for texts that cannot be used, `SiteError` for sites that do not exist,
+    `MismatchError` for other models and `ConfigError` for a chat without a template.
     """
 
     default_sites = "post_attention"
@@ -56,6 +49,7 @@ class LanguageProblem(TextProblem):
         sites: str | Sequence[str] | None = None,
         seed: int = 0,
         max_length: int = 256,
+        chat: bool = False,
     ) -> None:
         config = getattr(model, "config", None)
         if config is None or getattr(config, "is_encoder_decoder", False):
@@ -71,7 +65,7 @@ class LanguageProblem(TextProblem):
         self.model: Any = model
         self.tokenizer, self.seed = tokenizer, seed
         self._tokens = {
-            group: _tokenised(tokenizer, group, each, max_length) for group, each in texts.items()
+            group: _tokenised(tokenizer, group, each, max_length, chat) for group, each in texts.items()
         }
         # Without the head: logits over the vocabulary can cost as much as all layers of a small model.
         self._layers: Any = getattr(model, "base_model", model)
@@ -175,12 +169,14 @@ class LanguageProblem(TextProblem):
         return ids[:stop]
 
 
-def _tokenised(tokenizer: Any, group: Group, texts: Sequence[str], max_length: int) -> list[Tokens]:
+def _tokenised(
+    tokenizer: Any, group: Group, texts: Sequence[str], max_length: int, chat: bool
+) -> list[Tokens]:
     if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
         raise PromptError(f"The {group} texts are {str(texts)[:80]!r}, expected a list of strings.")
     if max_length < 1:
         raise PromptError(f"max_length is {max_length}, expected at least 1 token.")
-    tokens = [_tokens(tokenizer, group, number, text) for number, text in enumerate(texts)]
+    tokens = [_tokens(tokenizer, group, number, text, chat) for number, text in enumerate(texts)]
     long = sum(len(each.ids) > max_length for each in tokens)
     if long:
         warnings.warn(
@@ -191,12 +187,11 @@ def _tokenised(tokenizer: Any, group: Group, texts: Sequence[str], max_length: i
     return [Tokens(each.ids[:max_length], each.own[:max_length]) for each in tokens]
 
 
-def _tokens(tokenizer: Any, group: Group, number: int, text: str) -> Tokens:
-    encoded = tokenizer(text, return_special_tokens_mask=True, truncation=False, verbose=False)
-    own = [not special for special in encoded["special_tokens_mask"]]
-    if not any(own):
+def _tokens(tokenizer: Any, group: Group, number: int, text: str, chat: bool) -> Tokens:
+    tokens = text_tokens(tokenizer, text, chat)
+    if not any(tokens.own):
         raise PromptError(f"{group.capitalize()} text {number} ({text[:40]!r}) has no tokens. Remove it.")
-    return Tokens(list(encoded["input_ids"]), own)
+    return tokens
 
 
 def _padded(rows: Sequence[Sequence[Any]], value: Any) -> Tensor:

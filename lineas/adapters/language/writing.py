@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lineas.adapters.language.text_tokens import text_tokens
 from lineas.apply.hooks import steer
 from lineas.errors import ConfigError, PromptError
 from lineas.steering.steering import Steering
@@ -91,13 +92,15 @@ def continuations(
     seed: int = 0,
     sampling: Sampling | None = None,
     batch: int = 64,
+    chat: bool = False,
     progress: Callable[[int], object] | None = None,
 ) -> list[list[str]]:
     """One list of `samples` continuations per opening, without the opening, as plain text.
 
     model: as it is, steered or not. seed: the same seed, batch and model give the same texts; the global
     random state is left alone. batch: sequences that run at once, padded on the left; openings of like
-    lengths share one. progress: called with the number of texts made since the last call.
+    lengths share one. chat: openings are a user's messages, which the model answers. progress: called with
+    the number of texts made since the last call.
 
     Raises `PromptError` without openings and `ConfigError` for impossible numbers.
     """
@@ -106,7 +109,7 @@ def continuations(
     if samples < 1 or batch < 1:
         raise ConfigError(f"samples is {samples} and batch {batch}, expected at least 1 of each.")
     sampling = sampling or Sampling()
-    ids = [tokenizer(text)["input_ids"] for text in openings]
+    ids = [text_tokens(tokenizer, text, chat, answer=True).ids for text in openings]
     queue = sorted((number for number in range(len(ids)) for _ in range(samples)), key=lambda n: len(ids[n]))
     made: list[list[str]] = [[] for _ in openings]
     devices = [model.device] if model.device.type == "cuda" else []
@@ -140,7 +143,10 @@ def _new_text(tokenizer: Any, before: list[int], after: list[int]) -> str:
 
 
 class Writer:
-    """Continues a prompt: a callable (prompt, strength, seed) -> the new text, sampled alike for one seed."""
+    """Continues a prompt: a callable (prompt, strength, seed) -> the new text, sampled alike for one seed.
+
+    chat: the prompt is a user's message, which the model answers.
+    """
 
     def __init__(
         self,
@@ -150,27 +156,31 @@ class Writer:
         weights: Sequence[float],
         tokens: int,
         where: str = "all",
+        chat: bool = False,
     ) -> None:
         self.model, self.tokenizer, self.tokens, self.where = model, tokenizer, tokens, where
+        self.chat = chat
         self.steerings, self.weights = list(steerings), list(weights)
 
     @torch.no_grad()
     def __call__(self, prompt: str, strength: float = 1.0, seed: int = 0) -> str:
-        given = self.tokenizer(prompt, return_tensors="pt").to(self.model.device)
+        ids = text_tokens(self.tokenizer, prompt, self.chat, answer=True).ids
+        given = torch.tensor([ids], device=self.model.device)
         with (
             steer(self.model, self.steerings, [strength * w for w in self.weights], where=self.where),
             torch.random.fork_rng(),
         ):
             torch.manual_seed(seed)
             out = self.model.generate(
-                **given,
+                input_ids=given,
+                attention_mask=torch.ones_like(given),
                 max_new_tokens=self.tokens,
                 do_sample=True,
                 top_p=0.9,
                 pad_token_id=self.tokenizer.pad_token_id,
             )
         # Decoded with the prompt: on their own, many tokenizers drop the space before the new tokens.
-        before, whole = (self._decoded(ids) for ids in (given["input_ids"][0], out[0]))
+        before, whole = (self._decoded(each) for each in (given[0], out[0]))
         return whole[len(before) :]
 
     def _decoded(self, ids: Any) -> str:

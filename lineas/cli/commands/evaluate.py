@@ -41,6 +41,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--batch", type=int, default=32, metavar="N", help="Texts or images at once (default 32)."
     )
     models.add_model_options(parser)
+    models.add_chat_option(parser)
     _add_language_options(parser.add_argument_group("language models"))
     _add_image_options(parser.add_argument_group("image models"))
 
@@ -87,6 +88,7 @@ def run(args: argparse.Namespace) -> None:
     steerings = [Steering.load(path) for path, _ in args.steering]
     output = files.new_file(args.output, args.force, ".json") if args.output else None
     model = models.load(args.model, args.task, args.recipe, args.dtype, args.device)
+    models.check_chat(model, args.chat)
     measure = _measure_texts if model.is_language else _measure_images
     record = measure(args, model, steerings)
     if output is not None:
@@ -116,7 +118,7 @@ def _measure_texts(args: argparse.Namespace, model: models.Model, steerings: lis
                     model.obj, model.tokenizer,
                     openings=openings, judge=judge, samples=args.samples, seed=args.seed, texts=texts,
                     task=args.questions, shots=args.shots, limit=args.limit, batch=args.batch,
-                    progress=shown.update,
+                    chat=args.chat, progress=shown.update,
                 )  # fmt: skip
     say(text_table({f"{level:g}": each for level, each in figures.items()}, "strength"))
     return {"strengths": {f"{level:g}": each.as_dict() for level, each in figures.items()}}

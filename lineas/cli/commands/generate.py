@@ -61,6 +61,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "from the first step to the last, as 1,0.5,0.",
     )
     models.add_model_options(parser)
+    models.add_chat_option(parser)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -74,6 +75,7 @@ def run(args: argparse.Namespace) -> None:
 
         warn_of_unknown_words(prompts)
     model = models.load(args.model, args.task, args.recipe, args.dtype, args.device)
+    models.check_chat(model, args.chat)
     each = [(prompt, seed) for prompt in prompts for seed in args.seeds]
     files.new_files(output, _names(args, each, model.is_language), args.force)
     make = _texts if model.is_language else _images
@@ -137,6 +139,7 @@ def _texts(
         [weight for _, weight in args.steering],
         args.tokens,
         args.where,
+        args.chat,
     )
     rows = []
     with bar(len(each) * len(levels), "writing", "text") as shown:
@@ -147,7 +150,8 @@ def _texts(
                 )
                 shown.update()
     for row in rows:
-        say(f"[λ = {row['strength']:g}] {row['prompt']}{row['text']}")
+        gap = "\n" if args.chat else ""
+        say(f"[λ = {row['strength']:g}] {row['prompt']}{gap}{row['text']}")
     say(f"texts: {files.write_json(rows, to / TEXTS)}")
 
 

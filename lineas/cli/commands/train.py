@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 def add_options(parser: argparse.ArgumentParser) -> None:
     add_prompt_options(parser)
     models.add_model_options(parser, default=None)
+    models.add_chat_option(parser)
     parser.add_argument(
         "--sites",
         nargs="+",
@@ -79,6 +80,7 @@ def train(
         complain(f"note: the method {method.name} does not use the preserve prompts.")
     say(f"loading {asked.model} …")
     model = models.load(asked.model, asked.task, asked.recipe, asked.dtype, asked.device)
+    models.check_chat(model, asked.chat)
     load_optimisers()
     say(f"{method.name} from {len(asked.source)} source and {len(asked.target)} target prompts …")
     # A function given as an option has no name that a file could hold: methods without checkpoints keep it.
@@ -140,6 +142,7 @@ def build_problem(model: models.Model, asked: Run, seed: int) -> Problem:
         recipe=asked.recipe,
         tokenizer=model.tokenizer,
         seed=seed,
+        chat=asked.chat,
     )
 
 
@@ -179,6 +182,7 @@ def asked_for(args: argparse.Namespace, seed: int, config: dict[str, Any]) -> Ru
         sites=tuple(args.sites) if args.sites else None,
         dtype=args.dtype,
         device=args.device,
+        chat=args.chat,
     )
 
 
@@ -186,7 +190,7 @@ def _resumed(args: argparse.Namespace) -> tuple[Run, dict[str, Any]]:
     fixed = ("source", "target", "preserve", "concept", "kind", "count", "template", "add", "remove", "model")
     given = [
         name
-        for name in (*fixed, "method", "task", "recipe", "sites", "dtype", "preset")
+        for name in (*fixed, "method", "task", "recipe", "sites", "dtype", "preset", "chat")
         if getattr(args, name)
     ]
     if given:

@@ -41,13 +41,14 @@ def multiple_choice(
     shots: int | None = None,
     limit: int | None = None,
     batch: int = 16,
+    chat: bool = False,
 ) -> Accuracy:
     """Accuracy of a language model, as it is (steered or not), on a task of lm-eval.
 
     task: a .yaml or .jsonl file of questions, see `task_files`, of which nothing is executed; or a name that
     lm-eval knows ("mmlu", "arc_easy"), whose code and templates come with lm-eval and are trusted, and whose
-    questions are loaded from the hub. shots: solved examples before each
-    question; None is what the task says, 5 is usual for mmlu. limit: questions per task, None all.
+    questions are loaded from the hub. shots: solved examples before each question; None is what the task
+    says, 5 is usual for mmlu. limit: questions per task, None all. chat: in the tokenizer's own template.
 
     Raises `MissingExtraError` without lm-eval, `ConfigError` for unknown and unreadable tasks and `HubError`
     when the questions cannot be had.
@@ -72,6 +73,7 @@ def multiple_choice(
             limit=limit,
             task_manager=known,
             bootstrap_iters=0,
+            apply_chat_template=chat,
         )
     except LineasError:
         raise

@@ -93,12 +93,13 @@ def text_figures(
     shots: int | None = None,
     limit: int | None = None,
     batch: int = 64,
+    chat: bool = False,
     progress: Callable[[int], object] | None = None,
 ) -> TextFigures:
     """Measure a language model, steered or not; only what is asked for.
 
-    openings, judge, samples, seed, sampling, batch, progress: toxicity of continuations, see `continuations`
-    and `load_judge`. texts: for perplexity. task, shots, limit: see `multiple_choice`.
+    openings, judge, samples, seed, sampling, batch, chat, progress: toxicity of continuations, see
+    `continuations` and `load_judge`. texts: for perplexity. task, shots, limit: see `multiple_choice`.
     Raises `ConfigError` when nothing is asked for or the openings have no judge.
     """
     if not openings and not texts and task is None:
@@ -110,14 +111,17 @@ def text_figures(
     if openings and judge is not None:
         made = continuations(
             model, tokenizer, openings,
-            samples=samples, seed=seed, sampling=sampling, batch=batch, progress=progress,
+            samples=samples, seed=seed, sampling=sampling, batch=batch, chat=chat,
+            progress=progress,
         )  # fmt: skip
         toxicity = judged(judge, made)
         examples = tuple((o, m[0]) for o, m in zip(openings, made, strict=True))[:5]
     return TextFigures(
         toxicity,
         perplexity(model, tokenizer, texts) if texts else None,
-        multiple_choice(model, tokenizer, task, shots=shots, limit=limit) if task is not None else None,
+        multiple_choice(model, tokenizer, task, shots=shots, limit=limit, chat=chat)
+        if task is not None
+        else None,
         examples,
     )
 
