@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from lineas.apply.check import check_fit
+from lineas.apply.generation import follow_generations
 from lineas.apply.handle import Handle, Part, as_list, claim
 from lineas.apply.masks import Region, mask_region
 from lineas.apply.prompt_tokens import in_own_slots, watch_tokens
@@ -15,7 +16,7 @@ from lineas.apply.runs import without_new_hooks
 from lineas.apply.schedule import Schedule, scheduled_region
 from lineas.apply.steering_hook import SteeringHook
 from lineas.apply.strengths import Strengths, strengths_for
-from lineas.apply.tokens import token_region
+from lineas.apply.tokens import TokenRegion, token_region
 from lineas.apply.undo import Undo, put_hook, put_pre_hook
 from lineas.errors import ConfigError
 from lineas.modules.names import module_tree
@@ -73,6 +74,8 @@ def steer(
             for one, value in zip(steerings, strengths, strict=True)
         ]
         for region in regions:
+            if isinstance(region, TokenRegion):
+                follow_generations(components, region, undo)
             for module, hook in getattr(region, "watch", _unwatched)(components):
                 put_pre_hook(module, hook, undo)
         for found, part in zip(modules, parts, strict=True):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from typing import Any
 
 import pytest
 import torch
 from adapters.language.test_fusing import steering_for
+from toys.architectures import architecture
 from toys.language import ARCHITECTURES, model, tokenizer
 
 from lineas.apply.hooks import steer
@@ -59,11 +61,10 @@ def at_last_steered(made: Any, steering: Any, inputs: Any, where: str) -> torch.
 @pytest.mark.parametrize("where", ["all", "generated", "last", "mask"])
 @pytest.mark.parametrize("name", ["Llama", "Gemma3", "GPT2", "OPT"])
 def test_generation_is_the_same_with_and_without_cache_in_batches_and_alone(name: str, where: str) -> None:
-    """With "last" a step without cache steers the new last token only, so that only the first step agrees."""
     made = model(name)
     steering = steering_for(made, "post_attention")
     inputs = {key: value for key, value in padded("left").items() if key != "position_ids"}
-    length, steps = inputs["input_ids"].shape[1], 1 if where == "last" else 5
+    length, steps = inputs["input_ids"].shape[1], 5
     options = {"max_new_tokens": steps, "min_new_tokens": steps, "do_sample": False}
     mask = inputs["attention_mask"].float()
     region = token_mask(mask, after=1.0) if where == "mask" else where
@@ -103,6 +104,85 @@ def steered_at_the_end(made: Any, steering: Any, ids: torch.Tensor, new: torch.T
     mask = torch.cat([torch.zeros_like(ids), torch.ones_like(new)], 1)
     with steer(made, steering, where=token_mask(mask)):
         return made(torch.cat([ids, new], 1), use_cache=False).logits[:, -1]
+
+
+PROMPT = torch.tensor([[1, 5, 6, 5, 6, 7, 5, 6]])
+GREEDY = {"max_new_tokens": 12, "min_new_tokens": 12, "do_sample": False}
+
+
+def greedy(made: Any, ids: torch.Tensor, steering: Any, where: str, **options: Any) -> torch.Tensor:
+    """Token by token from logits of whole texts alone, steered where `where` says."""
+    for _ in range(12):
+        place = torch.arange(len(ids[0]))
+        start = len(PROMPT[0]) - (where == "last") if options.get("prompt") is None else options["prompt"]
+        with torch.no_grad(), steer(made, steering, where=token_mask((place >= start).float())):
+            logits = made(ids, use_cache=False).logits[:, -1]
+        logits[:, 2] = -torch.inf  # as min_new_tokens forbids the end
+        ids = torch.cat([ids, logits.argmax(-1, keepdim=True)], 1)
+    return ids
+
+
+@pytest.mark.parametrize("where", ["generated", "last"])
+@pytest.mark.parametrize("way", ["prompt lookup", "assistant", "itself", "beams", "static"])
+def test_every_way_of_decoding_gives_the_same_text(way: str, where: str) -> None:
+    made = model("Llama")
+    steering = steering_for(made, "post_attention")
+    options: dict[str, Any] = {
+        "prompt lookup": {"prompt_lookup_num_tokens": 3},
+        "assistant": {"assistant_model": model("Llama")},
+        "itself": {"assistant_model": made},
+        "beams": {"num_beams": 3, "use_cache": False},
+        "static": {"cache_implementation": "static"},
+    }[way]
+    asked = torch.ones_like(PROMPT)
+    with steer(made, steering, where=where):
+        text = made.generate(PROMPT, attention_mask=asked, **GREEDY, **options)
+        cached = made.generate(PROMPT, attention_mask=asked, **GREEDY, **{**options, "use_cache": True})
+    assert torch.equal(text, cached if way == "beams" else greedy(made, PROMPT, steering, where))
+    assert not torch.equal(text, made.generate(PROMPT, attention_mask=asked, **GREEDY))
+
+
+def test_beams_without_a_cache_leave_the_prompt_alone() -> None:
+    """A shift so strong that any prompt token under it would change the first new token."""
+    made = model("Llama")
+    steering = steering_for(made, "post_attention")
+    one = {"max_new_tokens": 1, "num_beams": 3, "use_cache": False, "do_sample": False}
+    plain = made.generate(PROMPT, **one)
+    with steer(made, steering, 50.0, where="generated"):
+        assert torch.equal(made.generate(PROMPT, **one), plain)
+
+
+def test_a_prefix_in_the_cache_and_a_prompt_that_ends_in_one_more_token() -> None:
+    made = model("Llama")
+    steering = steering_for(made, "post_attention")
+    with torch.no_grad():
+        prefix = made(PROMPT[:, :-1], use_cache=True)
+    with steer(made, steering, where="generated"):
+        text = made.generate(
+            PROMPT, attention_mask=torch.ones_like(PROMPT), **GREEDY, **cache_of(made, prefix)
+        )
+    assert torch.equal(text, greedy(made, PROMPT, steering, "generated"))
+
+
+@pytest.mark.parametrize("length", [1, 8])
+@pytest.mark.parametrize(
+    "name", ["Mamba", "Mamba2", "FalconMamba", "RecurrentGemma", "Rwkv", "Qwen3Next", "Jamba"]
+)
+def test_models_with_states_of_their_own_generate_what_whole_texts_give(name: str, length: int) -> None:
+    made, ids = architecture(name), PROMPT[:, :length]
+    steering = steering_for(made, "post_attention")
+    with steer(made, steering, where="generated"):
+        text = made.generate(ids, attention_mask=torch.ones_like(ids), **GREEDY)
+    assert torch.equal(text, greedy(made, ids, steering, "generated", prompt=length))
+
+
+def test_a_copy_of_a_model_that_is_steered_where_it_generates_is_not_steered() -> None:
+    made = model("Llama")
+    plain = made.generate(PROMPT, **GREEDY)
+    with steer(made, steering_for(made, "post_attention"), where="generated"):
+        copied = copy.deepcopy(made)
+        assert torch.equal(copied.generate(PROMPT, **GREEDY), plain)
+    assert "generate" not in made.__dict__
 
 
 def test_a_mask_is_a_weight_per_token() -> None:
