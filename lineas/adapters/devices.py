@@ -1,6 +1,8 @@
-"""Where a model runs when nobody says where."""
+"""Where a model runs: when nobody says where, and when its weights are elsewhere."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 
@@ -14,3 +16,11 @@ def best_device() -> torch.device:
     # Older releases of torch have no xpu.
     xpu = getattr(torch, "xpu", None)
     return torch.device("xpu" if xpu is not None and xpu.is_available() else "cpu")
+
+
+def input_device(model: Any) -> torch.device:
+    """Where a model of transformers takes its tokens in, also while its weights are offloaded elsewhere."""
+    embeddings = model.get_input_embeddings()
+    hook = getattr(embeddings, "_hf_hook", None)  # accelerate's, of a model loaded with a device_map
+    named = [getattr(each, "execution_device", None) for each in getattr(hook, "hooks", [hook])]
+    return torch.device(next((device for device in named if device is not None), embeddings.weight.device))

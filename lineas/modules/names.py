@@ -47,10 +47,18 @@ def named_modules(components: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
     """Every module of every component by canonical name; a shared module appears under each of its names."""
     table: dict[str, nn.Module] = {}
     for component, root in components.items():
-        root = getattr(root, "_orig_mod", root)  # what torch.compile wraps keeps its names
+        root = without_adapter(getattr(root, "_orig_mod", root))  # what is wrapped keeps its names
         for path, module in root.named_modules(remove_duplicate=False):
             table[".".join(filter(None, (component, _hidden_level(root, path), path)))] = module
     return table
+
+
+def without_adapter(model: nn.Module) -> nn.Module:
+    """The model that a PEFT adapter is wrapped around, its layers with their LoRA; any other as it is."""
+    inner = (
+        model.get_base_model() if hasattr(model, "peft_config") and hasattr(model, "get_base_model") else None
+    )
+    return inner if isinstance(inner, nn.Module) else model
 
 
 def resolve(components: Mapping[str, nn.Module], site: Site | str) -> nn.Module:

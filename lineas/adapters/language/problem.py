@@ -12,11 +12,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from lineas.adapters.devices import input_device
 from lineas.adapters.language.sites import language_sites
 from lineas.adapters.language.text_tokens import Tokens, text_tokens
 from lineas.errors import MismatchError, PromptError
 from lineas.fitting.problem import Group
 from lineas.fitting.text_problem import Continuations, TextProblem
+from lineas.modules.names import without_adapter
 from lineas.prompts.files import hash_prompts
 from lineas.steering.site import Site
 
@@ -68,7 +70,8 @@ class LanguageProblem(TextProblem):
             group: _tokenised(tokenizer, group, each, max_length, chat) for group, each in texts.items()
         }
         # Without the head: logits over the vocabulary can cost as much as all layers of a small model.
-        self._layers: Any = getattr(model, "base_model", model)
+        inner = without_adapter(model)
+        self._layers: Any = getattr(inner, "base_model", inner)
         self._takes_positions = "position_ids" in inspect.signature(self._layers.forward).parameters
         components = {"": model}
         super().__init__(
@@ -93,7 +96,7 @@ class LanguageProblem(TextProblem):
         inputs = {"input_ids": tokens, "attention_mask": _padded([[1] * len(each) for each in ids], 0)}
         if self._takes_positions:
             inputs["position_ids"] = torch.arange(tokens.shape[1]).repeat(len(tokens), 1)
-        device = self._layers.get_input_embeddings().weight.device
+        device = input_device(self.model)
         return {name: tensor.to(device) for name, tensor in inputs.items()}
 
     def lengths(self, group: Group) -> list[int]:
@@ -126,7 +129,7 @@ class LanguageProblem(TextProblem):
             (i for i in (self.tokenizer.pad_token_id, self.tokenizer.eos_token_id) if i is not None), 0
         )
         length = max(map(len, openings))
-        device = self.model.get_input_embeddings().weight.device
+        device = input_device(self.model)
         ids = torch.tensor([[*[pad] * (length - len(o)), *o] for o in openings], device=device)
         mask = torch.tensor([[*[0] * (length - len(o)), *[1] * len(o)] for o in openings], device=device)
         plain = {"temperature": 1.0, "top_k": 0, "top_p": 1.0, "repetition_penalty": 1.0, "num_beams": 1}

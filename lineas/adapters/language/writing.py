@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lineas.adapters.devices import input_device
 from lineas.adapters.language.text_tokens import text_tokens
 from lineas.apply.hooks import steer
 from lineas.errors import ConfigError, PromptError
@@ -128,8 +129,9 @@ def continuations(
 def _continue(model: Any, tokenizer: Any, rows: list[list[int]], sampling: Sampling) -> list[str]:
     length = max(map(len, rows))
     padding = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id or 0
-    ids = torch.tensor([[padding] * (length - len(row)) + row for row in rows], device=model.device)
-    mask = torch.tensor([[0] * (length - len(row)) + [1] * len(row) for row in rows], device=model.device)
+    device = input_device(model)
+    ids = torch.tensor([[padding] * (length - len(row)) + row for row in rows], device=device)
+    mask = torch.tensor([[0] * (length - len(row)) + [1] * len(row) for row in rows], device=device)
     out = model.generate(
         input_ids=ids, attention_mask=mask, pad_token_id=padding, **sampling.arguments()
     ).tolist()
@@ -165,7 +167,7 @@ class Writer:
     @torch.no_grad()
     def __call__(self, prompt: str, strength: float = 1.0, seed: int = 0) -> str:
         ids = text_tokens(self.tokenizer, prompt, self.chat, answer=True).ids
-        given = torch.tensor([ids], device=self.model.device)
+        given = torch.tensor([ids], device=input_device(self.model))
         with (
             steer(self.model, self.steerings, [strength * w for w in self.weights], where=self.where),
             torch.random.fork_rng(),

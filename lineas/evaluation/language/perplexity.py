@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch.nn.functional import cross_entropy
 
+from lineas.adapters.devices import input_device
 from lineas.errors import PromptError
 from lineas.evaluation.rates import bootstrap_interval
 
@@ -83,8 +84,9 @@ def paragraphs(text: str) -> list[str]:
 def _losses(model: Any, rows: list[list[int]]) -> list[float]:
     """Summed negative log-likelihood of each row; padding on the right is never looked at."""
     length = max(map(len, rows))
-    ids = torch.tensor([row + [0] * (length - len(row)) for row in rows], device=model.device)
-    mask = torch.tensor([[1] * len(row) + [0] * (length - len(row)) for row in rows], device=model.device)
+    device = input_device(model)
+    ids = torch.tensor([row + [0] * (length - len(row)) for row in rows], device=device)
+    mask = torch.tensor([[1] * len(row) + [0] * (length - len(row)) for row in rows], device=device)
     logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits[:, :-1].float()
     each = cross_entropy(logits.transpose(1, 2), ids[:, 1:], reduction="none")
     return (each * mask[:, 1:]).double().sum(1).tolist()
