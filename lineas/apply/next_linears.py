@@ -30,16 +30,16 @@ def linear_consumers(root: nn.Module, norms: Iterable[nn.Module]) -> dict[nn.Mod
     models, and for those that cannot be run like this, nothing is found.
     """
     norms = set(norms)
-    if not norms or not _takes_tokens(root):
+    if not norms or not takes_tokens(root):
         return {}
     watch = _Watch({id(m.weight): m for m in root.modules() if type(m) is nn.Linear})
     try:
         with ExitStack() as stack:
             for norm in norms:
                 stack.callback(norm.register_forward_hook(partial(_note, watch)).remove)
-            stack.enter_context(_undisturbed(root))
+            stack.enter_context(undisturbed(root))
             stack.enter_context(watch)
-            root(input_ids=_two_tokens(root), use_cache=False)
+            root(input_ids=two_tokens(root), use_cache=False)
     except Exception:  # a model may refuse the trial in any way, and then hooks serve it
         return {}
     return {norm: followers for norm in norms if (followers := watch.followers(norm))}
@@ -104,17 +104,19 @@ def _tensors(value: Any) -> Iterator[Tensor]:
             yield from _tensors(each)
 
 
-def _takes_tokens(root: nn.Module) -> bool:
+def takes_tokens(root: nn.Module) -> bool:
+    """Whether this is a language model of transformers that runs on token ids alone."""
     encodes = getattr(getattr(root, "config", None), "is_encoder_decoder", False)
     return not encodes and {"input_ids", "use_cache"} <= set(inspect.signature(root.forward).parameters)
 
 
-def _two_tokens(root: Any) -> Tensor:
+def two_tokens(root: Any) -> Tensor:
+    """[1, 2] token ids, where the model takes them in."""
     return torch.zeros((1, 2), dtype=torch.long, device=root.get_input_embeddings().weight.device)
 
 
 @contextmanager
-def _undisturbed(root: nn.Module) -> Iterator[None]:
+def undisturbed(root: nn.Module) -> Iterator[None]:
     """Evaluation mode and no gradient for the trial; modes and random state are as before afterwards."""
     modes = {module: module.training for module in root.modules()}
     try:

@@ -55,9 +55,9 @@ def named_modules(components: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
 
 def without_adapter(model: nn.Module) -> nn.Module:
     """The model that a PEFT adapter is wrapped around, its layers with their LoRA; any other as it is."""
-    inner = (
-        model.get_base_model() if hasattr(model, "peft_config") and hasattr(model, "get_base_model") else None
-    )
+    wrapper: Any = model
+    is_wrapped = hasattr(wrapper, "peft_config") and hasattr(wrapper, "get_base_model")
+    inner = wrapper.get_base_model() if is_wrapped else model
     return inner if isinstance(inner, nn.Module) else model
 
 

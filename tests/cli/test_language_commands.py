@@ -73,6 +73,18 @@ def test_a_control_vector_is_written_where_a_steering_only_shifts(lineas: Any, f
     assert code == 2 and "it scales units" in err and not Path("scale.gguf").exists()
 
 
+def test_shifts_go_to_other_servers(lineas: Any, folder: Path) -> None:
+    words = ("export", "shift.safetensors", "--model", "model", "--format")
+    code, out, err = lineas(*words, "hotwire")
+    assert code == 0 and "vectors: shift.pt (1 blocks, 1 to 1)" in out, err
+    assert torch.load("shift.pt", weights_only=True).shape == (2, 16)
+    assert json.loads(Path("shift.hotwire.json").read_text())[0]["layer"] == 1
+    code, out, err = lineas(*words, "vllm-lens")
+    assert code == 0 and json.loads(Path("shift.vllm-lens.json").read_text())["layer_indices"] == [1], err
+    code, _, err = lineas(*words, "easysteer")
+    assert code == 2 and "it is not the output of a block" in err
+
+
 def test_a_checkpoint_is_written_that_needs_no_lineas(lineas: Any, folder: Path) -> None:
     words = ("export", "shift.safetensors", "--model", "model", "--format", "checkpoint", "--strength", "0.5")
     code, out, err = lineas(*words)

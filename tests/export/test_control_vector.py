@@ -16,6 +16,7 @@ from lineas.errors import ExportError
 from lineas.export.control_vector import control_vectors, save_control_vector
 from lineas.maps.affine import AffineMap
 from lineas.maps.gated import GatedMap
+from lineas.maps.shift import ShiftMap
 from lineas.steering.site import Site
 from lineas.steering.steering import Steering
 
@@ -83,6 +84,23 @@ def test_two_sites_of_one_block_are_added() -> None:
     torch.testing.assert_close(vectors[1], sum(map.shift for map in both.values()))
 
 
+def test_the_shift_family_is_held_as_it_is() -> None:
+    made = model("Llama")
+    affine = shifts(made, "blocks")
+    shifted = Steering({site: ShiftMap(map.shift) for site, map in affine.maps.items()})
+    torch.testing.assert_close(control_vectors(shifted, made), control_vectors(affine, made))
+
+
+def test_a_branch_that_the_block_scales_is_no_shift_of_the_stream() -> None:
+    made = model("Llama")
+    block = made.model.layers[1]
+    forward = block.mlp.forward
+    block.mlp.forward = lambda z: 0.22 * forward(z)  # as Granite's residual_multiplier does
+    with pytest.raises(ExportError, match="adds last to its stream"):
+        control_vectors(shifts(made, "mlp"), made)
+    assert list(control_vectors(shifts(made, "blocks"), made)) == [1]
+
+
 def test_metadata_is_what_llama_cpp_reads(tmp_path: Path) -> None:
     made, path = model("Mistral"), tmp_path / "vector.gguf"
     save_control_vector(shifts(made, "blocks"), made, path)
@@ -108,7 +126,7 @@ def test_what_is_no_shift_of_the_stream_is_refused_with_a_reason(tmp_path: Path)
     shift = AffineMap(torch.zeros(WIDTH), torch.ones(WIDTH))
     assert "it scales units" in refused(made, {block: scale})
     assert "a gated map depends" in refused(made, {block: gate})
-    assert "the first block" in refused(made, {Site("model.layers.0"): shift})
+    assert "before 1" in refused(made, {Site("model.layers.0"): shift})
     assert "adds last" in refused(made, {Site("model.layers.1.post_attention_layernorm"): shift})
     assert "cannot hold 1 of 2 sites" in refused(made, {block: shift, Site("model.norm"): shift})
     nothing = Steering({block: AffineMap.identity(WIDTH)})

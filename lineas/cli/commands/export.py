@@ -2,6 +2,7 @@
 
 lora: a stock LoRA file for image models, whose strength there is the strength of the steering.
 gguf: a control vector for llama.cpp, for steerings that only shift the stream of a language model.
+hotwire, vllm-lens: the same for these plugins of vLLM. easysteer: its linear form, for maps of blocks.
 checkpoint: the language model or image pipeline with the steering in its weights, for stock classes.
 """
 
@@ -18,7 +19,15 @@ from lineas.cli.console import say
 if TYPE_CHECKING:
     from lineas.steering.steering import Steering
 
-SUFFIXES = {"lora": "-lora.safetensors", "gguf": ".gguf", "checkpoint": "-checkpoint"}
+SUFFIXES = {
+    "lora": "-lora.safetensors",
+    "gguf": ".gguf",
+    "hotwire": ".pt",
+    "vllm-lens": ".vllm-lens.json",
+    "easysteer": "-easysteer",
+    "checkpoint": "-checkpoint",
+}
+FOLDERS = ("checkpoint", "easysteer")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +37,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output",
         metavar="FILE",
-        help="The file, or the folder of a checkpoint (default: named after FILE).",
+        help="The file, or the folder of checkpoint and easysteer (default: named after FILE).",
     )
     parser.add_argument("--force", action="store_true", help="Replace what is there.")
     parser.add_argument(
@@ -53,11 +62,10 @@ def run(args: argparse.Namespace) -> None:
     source = local_path(args.file)
     steering = Steering.load(args.file)
     output = args.output or source.with_name(f"{source.stem}{SUFFIXES[args.format]}")
-    output = (
-        files.new_file(output, args.force) if args.format != "checkpoint" else _folder(output, args.force)
-    )
+    output = _folder(output, args.force) if args.format in FOLDERS else files.new_file(output, args.force)
     model = models.load(args.model, args.task, args.recipe, args.dtype, args.device)
-    {"lora": _lora, "gguf": _gguf, "checkpoint": _checkpoint}[args.format](args, steering, model, output)
+    write = {"lora": _lora, "gguf": _gguf, "checkpoint": _checkpoint, "easysteer": _easysteer}
+    write.get(args.format, _served)(args, steering, model, output)
 
 
 def _lora(args: argparse.Namespace, steering: Steering, model: models.Model, output: Path) -> None:
@@ -84,6 +92,27 @@ def _gguf(args: argparse.Namespace, steering: Steering, model: models.Model, out
     blocks = save_control_vector(steering, model.obj, output, args.strength)
     say(f"control vector: {output} ({len(blocks)} blocks, {blocks[0]} to {blocks[-1]})")
     say(f"use it with: llama-cli --control-vector {output} …")
+
+
+def _served(args: argparse.Namespace, steering: Steering, model: models.Model, output: Path) -> None:
+    from lineas.export.served_vectors import save_hotwire, save_vllm_lens
+
+    if args.format == "vllm-lens":
+        blocks = save_vllm_lens(steering, model.obj, output, args.strength)
+        say(f"steering vector: {output} ({len(blocks)} blocks, {blocks[0]} to {blocks[-1]})")
+        return
+    blocks, request = save_hotwire(steering, model.obj, output, args.strength)
+    say(f"vectors: {output} ({len(blocks)} blocks, {blocks[0]} to {blocks[-1]})")
+    say(f"what a request says: {request}")
+    if len(blocks) > 16:
+        say(f"start the server with HOTWIRE_SLOTS={len(blocks)} or more")
+
+
+def _easysteer(args: argparse.Namespace, steering: Steering, model: models.Model, output: Path) -> None:
+    from lineas.export.easysteer import save_easysteer
+
+    written = save_easysteer(steering, model.obj, output, args.strength)
+    say(f"linear forms: {output} ({len(written)} blocks; strength {args.strength:g} is in them)")
 
 
 def _checkpoint(args: argparse.Namespace, steering: Steering, model: models.Model, output: Path) -> None:
