@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -11,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.results import Key, Results
-from lineas.adapters.language.writing import Sampling
+from lineas.adapters.language.writing import Sampling, continuations
 from lineas.adapters.problems import fit
 from lineas.apply.hooks import steer
 from lineas.errors import LineasError
-from lineas.evaluation.language.perplexity import paragraphs
-from lineas.evaluation.language.report import TextFigures, text_figures
+from lineas.evaluation.language.perplexity import fluency, paragraphs
+from lineas.evaluation.language.report import TextFigures, judged, text_figures
 from lineas.evaluation.language.toxicity import Judge, load_judge
 from lineas.prompts.files import hash_prompts, read_prompts
 from lineas.steering.steering import Steering
@@ -51,7 +52,10 @@ class Corpus:
 
 @dataclass
 class Bench:
-    """A model with its corpus, and how it is measured. limits: None measures everything."""
+    """A model with its corpus, and how it is measured. limits: None measures everything.
+
+    part: which part of the openings and texts these are, "" for all of them.
+    """
 
     name: str
     model: Any
@@ -65,11 +69,23 @@ class Bench:
     question_limit: int | None = None
     shots: int | None = None
     folder: Path = Path("out/steerings")
+    part: str = ""
 
     def shortened(self) -> Bench:
         """The same with a handful of texts, to see that everything runs."""
         corpus = replace(self.corpus, openings=self.corpus.openings[:3], text=self.corpus.text[:2])
         return replace(self, corpus=corpus, sampling=Sampling(tokens=3), samples=2, question_limit=4)
+
+    def split(self) -> tuple[Bench, Bench]:
+        """Every third opening and paragraph to choose settings on, and the others to report."""
+        corpus, parts = self.corpus, []
+        for name, chosen in (("tuning", True), ("held out", False)):
+            openings, text = (
+                tuple(each for number, each in enumerate(texts) if (number % 3 == 0) is chosen)
+                for texts in (corpus.openings, corpus.text)
+            )
+            parts.append(replace(self, corpus=replace(corpus, openings=openings, text=text), part=name))
+        return parts[0], parts[1]
 
     def with_sets(self, source: Sequence[str], target: Sequence[str]) -> Bench:
         """The same with other sentences to steer from and to."""
@@ -87,7 +103,10 @@ class Bench:
         return value["failure"] if "failure" in value else (Steering.load(path), value["seconds"])
 
     def _fit(self, variant: Variant, path: Path) -> dict[str, Any]:
-        source, target = (each[: variant.count] for each in (self.corpus.source, self.corpus.target))
+        source, target = (
+            shuffled(each, variant.shuffle)[: variant.count]
+            for each in (self.corpus.source, self.corpus.target)
+        )
         options = dict(variant.options)
         if variant.reward:  # more is better: how sure the judge is that a text is not toxic
             options["reward"] = lambda texts: [1 - p for p in self.judge(list(texts))]
@@ -95,7 +114,8 @@ class Bench:
         try:
             steering = fit(
                 self.model, source, target, list(self.corpus.preserve) if variant.preserve else None,
-                tokenizer=self.tokenizer, method=variant.method, sites=variant.sites, **options,
+                tokenizer=self.tokenizer, method=variant.method, sites=variant.sites, seed=variant.shuffle,
+                **options,
             )  # fmt: skip
         except LineasError as error:
             return {"failure": str(error)}
@@ -105,6 +125,7 @@ class Bench:
 
     def knowledge(self, key: Key, steerings: Sequence[Steering], strengths: Sequence[float]) -> TextFigures:
         """Perplexity and accuracy; the same for every seed."""
+        key = {**key, **({"part": self.part} if self.part else {})}
         wanted = {"texts": self.corpus.text, "task": self.corpus.questions}
         options = {"limit": self.question_limit, "shots": self.shots}
         return self._measured({"kind": "knowledge", **key}, steerings, strengths, **wanted, **options)
@@ -113,11 +134,36 @@ class Bench:
         self, key: Key, steerings: Sequence[Steering], strengths: Sequence[float], seed: int
     ) -> TextFigures:
         """Continuations of all openings, sampled with one seed."""
+        key = {**key, **({"part": self.part} if self.part else {})}
         return self._measured(
             {"kind": "toxicity", **key, "seed": seed, "samples": self.samples, **asdict(self.sampling)},
             steerings, strengths, openings=self.corpus.openings, judge=self.judge, seed=seed,
             samples=self.samples, sampling=self.sampling, batch=self.batch,
         )  # fmt: skip
+
+    def written(
+        self, key: Key, steerings: Sequence[Steering], strengths: Sequence[float], seed: int
+    ) -> TextFigures:
+        """Continuations of all openings: how toxic they are, and how fluent to the untouched model."""
+        openings, drawn = self.corpus.openings, {"samples": self.samples, **asdict(self.sampling)}
+
+        def work() -> dict[str, Any]:
+            began = time.perf_counter()
+            with steer(self.model, list(steerings), list(strengths)):
+                made = continuations(
+                    self.model, self.tokenizer, openings,
+                    samples=self.samples, seed=seed, sampling=self.sampling, batch=self.batch,
+                )  # fmt: skip
+            examples = tuple((o, m[0]) for o, m in zip(openings, made, strict=True))[:5]
+            figures = TextFigures(
+                judged(self.judge, made),
+                examples=examples,
+                fluency=fluency(self.model, self.tokenizer, openings, made),
+            )
+            return {**figures.as_dict(), "seconds": round(time.perf_counter() - began, 1)}
+
+        whole = {"kind": "written", "model": self.name, **key, "part": self.part, "seed": seed, **drawn}
+        return TextFigures.from_dict(self.results.compute(whole, work))
 
     def _measured(
         self, key: Key, steerings: Sequence[Steering], strengths: Sequence[float], **options: Any
@@ -135,7 +181,8 @@ class Bench:
 class Variant:
     """One way to fit: a method by name, its options, how many sentences of each set (None all).
 
-    reward: the method learns from the judge of the benchmark.
+    reward: the method learns from the judge of the benchmark. shuffle: another order of the sentences for
+    each number, and another seed where the method has one; 0 is the order and seed that they come in.
     """
 
     label: str
@@ -144,11 +191,13 @@ class Variant:
     sites: str | None = None
     count: int | None = None
     reward: bool = False
+    shuffle: int = 0
     options: dict[str, Any] = field(default_factory=dict)
 
     def key(self) -> Key:
         """What decides the result; the label does not."""
-        return {name: value for name, value in asdict(self).items() if name != "label"}
+        left_out = ("label",) if self.shuffle else ("label", "shuffle")
+        return {name: value for name, value in asdict(self).items() if name not in left_out}
 
 
 class Budget:
@@ -160,6 +209,14 @@ class Budget:
     @property
     def over(self) -> bool:
         return self.seconds is not None and self.clock() - self.began >= self.seconds
+
+
+def shuffled(texts: Sequence[str], order: int) -> list[str]:
+    """The texts in an order of their own for each number; 0 is as they are."""
+    texts = list(texts)
+    if order:
+        random.Random(order).shuffle(texts)
+    return texts
 
 
 def _digest(key: Key) -> str:

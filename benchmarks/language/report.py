@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from benchmarks.language.best import best_table
 from benchmarks.results import Key, Results
 from lineas.errors import MissingExtraError
 from lineas.evaluation.language.report import TextFigures, Toxicity
@@ -34,7 +35,7 @@ def write_reports(results: Results, folder: Path, name: str = "language.md") -> 
         for table, title in TITLES.items():
             if rows := figures_by_row(results, model, table):
                 text += [f"### {title}\n", text_table(rows, "row, strength"), ""]
-        text += [_composition(results, model), _fits(results, model)]
+        text += [best_table(results, model), _composition(results, model), _fits(results, model)]
         rows = figures_by_row(results, model, "A")
         if (picture := _pareto(rows, folder / f"pareto_{_slug(model)}.png")) is not None:
             written.append(picture)
@@ -55,6 +56,7 @@ def figures_by_row(results: Results, model: str, table: str) -> Rows:
     found.sort(key=lambda each: (names.index(_method(each[0]["label"])), each[1]["strength"]))
     for row, cell in found:
         figures = TextFigures()
+        cell = {"part": None, **cell}
         for _, value in results.find(kind="knowledge", model=model, **cell):
             figures = TextFigures.from_dict(value)
         for _, value in results.find(kind="toxicity", model=model, **cell):
@@ -90,6 +92,7 @@ def _fits(results: Results, model: str) -> str:
 def _fit_name(key: Key) -> str:
     """The method, and what differs from its defaults."""
     named = {name: key[name] for name in ("sites", "count") if key[name] is not None} | key["options"]
+    named |= {"order": key["shuffle"]} if key.get("shuffle") else {}
     flags = [name for name in ("preserve", "reward") if key[name]]
     return ", ".join([key["method"], *flags, *(f"{name} {value}" for name, value in named.items())])
 

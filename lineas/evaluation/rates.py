@@ -123,6 +123,44 @@ def monotonicity(values: Sequence[float]) -> float:
     return max(-1.0, min(1.0, (values[-1] - values[0]) / total)) if total else 0.0
 
 
+def unseen_share(total: int, confidence: float = 0.95) -> float:
+    """The largest share of cases that may well exist where none was among [total] samples; 1 without samples.
+
+    With a share p none is seen with chance (1 − p)^total, which is 1 − confidence at this share: 0 of 145
+    leaves room for 2.0 %.
+    """
+    return 1 - (1 - confidence) ** (1 / total) if total else 1.0
+
+
+def nested_interval(
+    sums: Sequence[Sequence[float]],
+    weights: Sequence[Sequence[float]],
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Percentile bootstrap interval of Σ sums / Σ weights over fits, and over the groups within each fit.
+
+    sums, weights: [fits][groups]; fits are drawn anew, and the same groups (openings) for all of them. Where
+    all draws are 0 or 1, the far end is what `unseen_share` of the groups leaves room for.
+    Raises `MismatchError` for unlike lengths or without a group.
+    """
+    totals, counts = np.asarray(sums, float), np.asarray(weights, float)
+    if totals.shape != counts.shape or totals.ndim != 2 or not totals.size:
+        raise MismatchError(
+            f"Got sums of shape {totals.shape} and weights of shape {counts.shape}, expected [fits][groups]."
+        )
+    if (rate := totals.sum() / counts.sum()) in (0.0, 1.0):
+        room = unseen_share(totals.shape[1], confidence)
+        return (0.0, room) if rate == 0 else (1 - room, 1.0)
+    random = np.random.default_rng(seed)
+    fits = random.integers(0, len(totals), (RESAMPLES, len(totals), 1))
+    groups = random.integers(0, totals.shape[1], (RESAMPLES, 1, totals.shape[1]))
+    ratios = totals[fits, groups].sum((1, 2)) / counts[fits, groups].sum((1, 2))
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(ratios, [tail, 1 - tail])
+    return float(low), float(high)
+
+
 RESAMPLES = 2000
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,12 @@ pytest.importorskip("profanity_check")
 from benchmarks.images import paper_images
 from benchmarks.language import paper_rows
 from benchmarks.language import tables as language_tables
-from benchmarks.language.cells import Bench
+from benchmarks.language.best import choose
+from benchmarks.language.cells import Bench, Variant, shuffled
 from benchmarks.language.variants import ablations, chosen_of, methods
 from benchmarks.results import Results
+from lineas.evaluation.language.perplexity import Perplexity
+from lineas.evaluation.language.report import TextFigures, Toxicity
 
 
 def test_results_are_computed_once_and_survive_a_line_cut_off(tmp_path: Path) -> None:
@@ -119,3 +123,39 @@ def test_the_image_row_of_the_paper_runs_on_a_tiny_pipeline_of_the_same_class(tm
     assert len(results.cells) == 1 and (tmp_path / "car.safetensors").exists()
     text = (tmp_path / "images.md").read_text(encoding="utf-8")
     assert "| car |" in text and "| mean |" in text
+
+
+def test_table_b_chooses_on_some_openings_and_reports_the_others(tmp_path: Path, monkeypatch: Any) -> None:
+    words = ("B", "--rows", "caa", "--fits", "2")
+    text = run(tmp_path, *words)
+    (row,) = [line for line in text.splitlines() if line.startswith("| caa |")]
+    assert "at " in row and "λ " in row and "; 2 fits |" in row and "points (" in row
+    lines = (tmp_path / "language.jsonl").read_text().splitlines()
+    cells = [json.loads(line) for line in lines]
+    tuning, held_out = (
+        {o for c in cells if c["key"].get("part") == part for o, _ in c["value"].get("examples", ())}
+        for part in ("tuning", "held out")
+    )
+    assert tuning and held_out and not tuning & held_out
+    (chosen,) = [c["value"] for c in cells if c["key"]["kind"] == "chosen"]
+    tried = {(c["key"]["variant"] or {}).get("sites") for c in cells if c["key"]["kind"] == "written"}
+    assert {"blocks", "attention"} <= tried and chosen["variant"]["sites"] in ("blocks", "attention")
+    monkeypatch.setattr(Bench, "_fit", lambda *_: pytest.fail("fitted again"))
+    assert run(tmp_path, *words) == text
+    assert (tmp_path / "language.jsonl").read_text().splitlines() == lines
+
+
+def figures(rude: float, perplexity: float) -> TextFigures:
+    hits = (round(100 * rude),)
+    return TextFigures(Toxicity(hits, (100,)), Perplexity((math.log(perplexity),), (1,)))
+
+
+def test_the_setting_with_fewest_rude_texts_that_keeps_perplexity_is_chosen() -> None:
+    variants = [Variant(name, name) for name in ("a", "b", "c")]
+    base, tried = figures(0.3, 10), [figures(0.2, 10.5), figures(0.1, 10.9), figures(0.0, 12)]
+    found = [(each, variant, 1.0) for each, variant in zip(tried, variants, strict=True)]
+    assert choose(base, found) == (variants[1], 1.0)
+    assert choose(base, found[2:]) == (variants[2], 1.0)
+    assert choose(base, []) is None
+    orders = [shuffled("abcdef", n) for n in range(3)]
+    assert orders[0] == list("abcdef") and orders[1] != orders[2] and sorted(orders[1]) == orders[0]

@@ -60,6 +60,7 @@ def _write_steerings(folder: Path) -> None:
         _steering(tree, language_sites(tree, "post_attention"), 0).save(folder / f"{name}.safetensors")
     shift = _steering(tree, language_sites(tree, "mlp")[1:], 0, scale=0.0)
     shift.save(folder / "shift.safetensors")
+    _steering(tree, language_sites(tree, "blocks"), 0).save(folder / "blocks.safetensors")
 
 
 def _steering(tree, sites, seed, scale=0.05):  # type: ignore[no-untyped-def]
@@ -71,7 +72,7 @@ def _steering(tree, sites, seed, scale=0.05):  # type: ignore[no-untyped-def]
     from lineas.steering.steering import Steering
 
     table, random = named_modules(tree), torch.Generator().manual_seed(seed)
-    widths = {site: width(table[site.name]) for site in sites}
+    widths = {site: width(table[site.name]) or tree[""].config.hidden_size for site in sites}
     return Steering(
         {
             site: AffineMap(scale * torch.randn(d, generator=random), 0.1 * torch.randn(d, generator=random))

@@ -115,7 +115,7 @@ def test_texts_are_chats_where_asked(lineas: Any, folder: Path) -> None:
                             "--tokens", 2, "--chat")  # fmt: skip
     assert code == 0 and "[λ = 1] cold\n" in out, err
     pytest.importorskip("profanity_check")
-    evaluate = ("evaluate", "--model", "model", "--sweep", "1", "--chat", "--openings", "source.txt")
+    evaluate = ("evaluate", "--model", "model", "--sweep", "0,1", "--chat", "--openings", "source.txt")
     assert lineas(*evaluate)[0] == 0
 
 

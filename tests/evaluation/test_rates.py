@@ -11,8 +11,10 @@ from lineas.evaluation.rates import (
     Rate,
     erasure_rate,
     monotonicity,
+    nested_interval,
     presence_rate,
     retain_rate,
+    unseen_share,
     wilson_interval,
 )
 
@@ -68,3 +70,18 @@ def test_monotonicity_of_known_curves() -> None:
     assert monotonicity([0.0, 1.0, 0.0]) == 0
     assert monotonicity([0.5, 0.5]) == 0
     assert monotonicity([0.0, 0.8, 0.6]) == pytest.approx(0.6)
+
+
+def test_the_nested_interval_is_wider_where_fits_differ() -> None:
+    counts = [[5.0] * 40, [5.0] * 40]
+    alike = nested_interval([[1, 0] * 20, [1, 0] * 20], counts)
+    apart = nested_interval([[0, 0] * 20, [2, 0] * 20], counts)
+    assert alike[0] < 0.1 < alike[1] and apart[0] < alike[0] and apart[1] > alike[1]
+    assert nested_interval([[0] * 40, [0] * 40], counts) == (0.0, pytest.approx(unseen_share(40)))
+    with pytest.raises(MismatchError, match="fits"):
+        nested_interval([[1, 2]], [[1, 2, 3]])
+
+
+def test_nothing_seen_leaves_room() -> None:
+    assert unseen_share(145) == pytest.approx(0.0204, abs=1e-4) and unseen_share(0) == 1.0
+    assert (1 - unseen_share(30)) ** 30 == pytest.approx(0.05)

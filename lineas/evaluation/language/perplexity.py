@@ -11,6 +11,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from lineas.adapters.devices import input_device
+from lineas.adapters.language.text_tokens import text_tokens
 from lineas.errors import PromptError
 from lineas.evaluation.rates import bootstrap_interval
 
@@ -76,17 +77,59 @@ def perplexity(
     return Perplexity(tuple(losses[n] for n in kept), tuple(tokens[n] for n in kept))
 
 
+@torch.no_grad()
+def fluency(
+    model: Any,
+    tokenizer: Any,
+    openings: Sequence[str],
+    made: Sequence[Sequence[str]],
+    *,
+    chat: bool = False,
+    batch: int = 16,
+) -> Perplexity:
+    """Perplexity of continuations after their openings: how well `model` itself would have foretold them.
+
+    model: the untouched one, so that what a steering writes is weighed by what the model knows. made: the
+    continuations of each opening, as `continuations` gives them; losses and tokens are summed per opening,
+    and an opening whose continuations are all empty is left out. A low figure may also be dull repetition.
+    Raises `PromptError` when there is nothing to weigh.
+    """
+    rows, owners = [], []
+    for number, (opening, texts) in enumerate(zip(openings, made, strict=True)):
+        before = text_tokens(tokenizer, opening, chat, answer=True).ids
+        for text in texts:
+            after = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+            if after:
+                rows.append((before, list(after)))
+                owners.append(number)
+    if not rows:
+        raise PromptError("There are no continuations to weigh: all of them are empty.")
+    losses, tokens = [0.0] * len(openings), [0] * len(openings)
+    for start in range(0, len(rows), batch):
+        part = rows[start : start + batch]
+        found = _losses(
+            model, [before + after for before, after in part], [len(before) for before, _ in part]
+        )
+        for owner, (_, after), loss in zip(owners[start : start + batch], part, found, strict=True):
+            losses[owner] += loss
+            tokens[owner] += len(after)
+    kept = [number for number, count in enumerate(tokens) if count]
+    return Perplexity(tuple(losses[n] for n in kept), tuple(tokens[n] for n in kept))
+
+
 def paragraphs(text: str) -> list[str]:
     """The paragraphs of a text, which empty lines separate, each on one line."""
     return [" ".join(part.split()) for part in text.split("\n\n") if part.strip()]
 
 
-def _losses(model: Any, rows: list[list[int]]) -> list[float]:
-    """Summed negative log-likelihood of each row; padding on the right is never looked at."""
+def _losses(model: Any, rows: list[list[int]], starts: list[int] | None = None) -> list[float]:
+    """Summed negative log-likelihood of each row from its start on, padding on the right left out."""
     length = max(map(len, rows))
     device = input_device(model)
     ids = torch.tensor([row + [0] * (length - len(row)) for row in rows], device=device)
     mask = torch.tensor([[1] * len(row) + [0] * (length - len(row)) for row in rows], device=device)
     logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits[:, :-1].float()
     each = cross_entropy(logits.transpose(1, 2), ids[:, 1:], reduction="none")
-    return (each * mask[:, 1:]).double().sum(1).tolist()
+    first = torch.tensor(starts if starts is not None else [1] * len(rows), device=device)[:, None]
+    counts = mask[:, 1:].bool() & (torch.arange(1, length, device=device) >= first)
+    return each.masked_fill(~counts, 0).double().sum(1).tolist()

@@ -47,12 +47,16 @@ class Toxicity:
 
 @dataclass(frozen=True)
 class TextFigures:
-    """One measurement; what was not measured is None. examples: an opening and a continuation each."""
+    """One measurement; what was not measured is None.
+
+    examples: an opening and a continuation each. fluency: of the continuations, see `perplexity.fluency`.
+    """
 
     toxicity: Toxicity | None = None
     perplexity: Perplexity | None = None
     accuracy: Accuracy | None = None
     examples: tuple[tuple[str, str], ...] = ()
+    fluency: Perplexity | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values from which `from_dict` makes the same figures, with intervals for readers."""
@@ -60,9 +64,10 @@ class TextFigures:
         if (t := self.toxicity) is not None:
             value = {"value": t.rate.value, "interval": list(t.interval)}
             plain["toxicity"] = {"hits": list(t.hits), "counts": list(t.counts), **value}
-        if (p := self.perplexity) is not None:
-            value = {"value": p.value, "interval": list(p.interval)}
-            plain["perplexity"] = {"losses": list(p.losses), "tokens": list(p.tokens), **value}
+        for name in ("perplexity", "fluency"):
+            if (p := getattr(self, name)) is not None:
+                value = {"value": p.value, "interval": list(p.interval)}
+                plain[name] = {"losses": list(p.losses), "tokens": list(p.tokens), **value}
         if (a := self.accuracy) is not None:
             value = {"value": a.rate.value, "interval": list(a.rate.interval)}
             plain["accuracy"] = {"right": [int(r) for r in a.right], **value}
@@ -70,12 +75,13 @@ class TextFigures:
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> TextFigures:
-        t, p, a = (plain.get(name) for name in ("toxicity", "perplexity", "accuracy"))
+        t, p, a, f = (plain.get(name) for name in ("toxicity", "perplexity", "accuracy", "fluency"))
         return cls(
             Toxicity(tuple(t["hits"]), tuple(t["counts"])) if t else None,
             Perplexity(tuple(p["losses"]), tuple(p["tokens"])) if p else None,
             Accuracy(tuple(bool(r) for r in a["right"])) if a else None,
             tuple((opening, text) for opening, text in plain.get("examples", ())),
+            Perplexity(tuple(f["losses"]), tuple(f["tokens"])) if f else None,
         )
 
 

@@ -1,0 +1,200 @@
+"""Table B: every method at its best place, rate and strength, chosen on openings that the table has not.
+
+Chosen is the strength that leaves fewest rude continuations while perplexity rises by no more than a tenth;
+where no strength keeps to that, the one that raises it least. Of trained methods the learning rate is chosen
+alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from benchmarks.language.cells import Bench, Budget, Variant
+from benchmarks.language.variants import GATED, STEPS
+from benchmarks.results import Results
+from lineas.evaluation.language.report import TextFigures
+from lineas.evaluation.rates import nested_interval
+
+STRENGTHS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
+MAY_RISE = 0.10
+"""How much perplexity may rise for a strength to be chosen."""
+OWN_PLACE, STREAM = "attention", "blocks"
+PLACES = {
+    "lin-act": (OWN_PLACE, None, "norms"),
+    "iti-c": (OWN_PLACE, None, "norms"),
+    "mean-act": (STREAM, OWN_PLACE, None),
+    "caa": (STREAM, OWN_PLACE, None),
+    "aura": ("mlp", None),
+    "reft": (STREAM, None),
+    "lofit": (OWN_PLACE, None),
+}
+"""Where each method may act; first where its authors put it. None is the norm after attention, as LinEAS."""
+RATES = {"reft": (2e-3, 1e-2, 5e-2), "lofit": (5e-3, 2e-2, 1e-1)}
+
+
+def candidates(quick: bool = False) -> dict[str, list[Variant]]:
+    """Row -> its places and rates."""
+    steps: dict[str, Any] = {"steps": 2} if quick else {}
+    lineas = {"steps": 2 if quick else STEPS}
+    rows = {
+        "LinEAS, gated": [Variant("", "lineas", preserve=True, options={**GATED, **lineas})],
+        "LinEAS": [
+            Variant("", "lineas", preserve=True, sites=each, options=lineas) for each in (None, "norms")
+        ],
+        "LinEAS, no preserve texts": [Variant("", "lineas", options=lineas)],
+    }
+    for method, places in PLACES.items():
+        rates = [{"learning_rate": rate} for rate in RATES.get(method, ())] or [{}]
+        short = steps if method in RATES else {}
+        rows[method] = [Variant("", method, sites=p, options={**short, **r}) for p in places for r in rates]
+    rows["lofit, reward"] = [replace(each, reward=True) for each in rows["lofit"]]
+    return {row: each[:2] if quick else each for row, each in rows.items()}
+
+
+def best(bench: Bench, quick: bool, names: Sequence[str] | None, fits: int, budget: Budget) -> None:
+    """Fill table B row by row. A row that was chosen is not chosen anew."""
+    tuning, held_out = bench.split()
+    base = _measured(tuning, None, 0.0)
+    _measured(held_out, None, 0.0)
+    for row, variants in candidates(quick).items():
+        if names is not None and row not in names and variants[0].method not in names:
+            continue
+        key = {"kind": "chosen", "model": bench.name, "row": row, "fits": fits}
+        settings = list(_settings(variants, STRENGTHS[2:4] if quick else STRENGTHS))
+        found = []
+        for variant, strength in settings:
+            if budget.over:
+                print("table B: the time is up; run the same command again to go on.")
+                return
+            figures = _measured(tuning, variant, strength)
+            found.append(None if figures is None else (figures, variant, strength))
+        if chosen := choose(base, [each for each in found if each is not None]):
+            variant, strength = chosen
+            bench.results.compute(key, lambda v=variant, s=strength: {"variant": v.key(), "strength": s})
+            for number in range(fits):
+                if budget.over:
+                    return
+                _measured(held_out, replace(variant, shuffle=number), strength)
+
+
+def choose(
+    base: TextFigures | None, found: Sequence[tuple[TextFigures, Variant, float]]
+) -> tuple[Variant, float] | None:
+    """The setting with the fewest rude continuations among those that keep perplexity; None without any."""
+    if base is None or base.perplexity is None or not found:
+        return None
+    rises = [
+        figures.perplexity.rise_over(base.perplexity)[0] for figures, _, _ in found if figures.perplexity
+    ]
+    kept = [each for each, rise in zip(found, rises, strict=True) if rise <= MAY_RISE]
+    if not kept:
+        return found[int(np.argmin(rises))][1:]
+    return min(kept, key=lambda each: each[0].toxicity.rate.value if each[0].toxicity else 1.0)[1:]
+
+
+def _settings(variants: Sequence[Variant], strengths: Sequence[float]) -> Iterator[tuple[Variant, float]]:
+    for variant in variants:
+        for strength in strengths:
+            yield variant, strength
+
+
+def _measured(bench: Bench, variant: Variant | None, strength: float) -> TextFigures | None:
+    """Everything of one setting; None where the method cannot be fitted there."""
+    steerings = []
+    if variant is not None:
+        fitted = bench.fitted(variant)
+        if isinstance(fitted, str):
+            return None
+        steerings = [fitted[0]]
+    key = {"variant": variant.key() if variant else None, "strength": strength}
+    known = bench.knowledge(key, steerings, [strength] * len(steerings))
+    told = bench.written(key, steerings, [strength] * len(steerings), variant.shuffle if variant else 0)
+    return replace(told, perplexity=known.perplexity, accuracy=known.accuracy)
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A row of the table: its fits on the held-out openings."""
+
+    label: str
+    place: str
+    figures: list[TextFigures]
+
+
+def best_table(results: Results, model: str) -> str:
+    """Table B as Markdown, "" where nothing was chosen yet."""
+    base = _held_out(results, model, {"variant": None, "strength": 0.0})
+    rows = []
+    for key, value in results.find(kind="chosen", model=model):
+        numbered = [{**value["variant"], **({"shuffle": n} if n else {})} for n in range(key["fits"])]
+        found = [_held_out(results, model, {"variant": v, "strength": value["strength"]}) for v in numbered]
+        place = ", ".join(f"{name} {each}" for name, each in _place(value).items())
+        rows.append(_Row(key["row"], place, [each for each in found if each is not None]))
+    rows = [row for row in rows if row.figures]
+    if base is None or not rows:
+        return ""
+    heads = ["row", "place, rate, λ", "rude continuations", "perplexity", "of the continuations", "accuracy"]
+    lines = [heads, ["---", "---", *["---:"] * 4], ["none", "", *_cells(base, [base])]]
+    lines += [
+        [row.label, f"{row.place}; {len(row.figures)} fits", *_cells(base, row.figures)] for row in rows
+    ]
+    body = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return (
+        "### Table B: every method at its best, chosen on other openings\n\n"
+        "95 % intervals: of rude continuations over fits and openings, else of the change over texts of the "
+        f"first fit. Perplexity may rise by {MAY_RISE:.0%} where the setting is chosen.\n\n{body}\n"
+    )
+
+
+def _place(value: Any) -> dict[str, Any]:
+    variant = value["variant"]
+    rate = variant["options"].get("learning_rate")
+    found = {"at": variant["sites"] or "post_attention"} | ({"rate": rate} if rate else {})
+    return found | {"λ": f"{value['strength']:g}"}
+
+
+def _held_out(results: Results, model: str, key: dict[str, Any]) -> TextFigures | None:
+    written = next(results.find(kind="written", model=model, part="held out", **key), None)
+    known = next(results.find(kind="knowledge", model=model, part="held out", **key), None)
+    if written is None or known is None:
+        return None
+    figures, knowledge = TextFigures.from_dict(written[1]), TextFigures.from_dict(known[1])
+    return replace(figures, perplexity=knowledge.perplexity, accuracy=knowledge.accuracy)
+
+
+def _cells(base: TextFigures, fits: Sequence[TextFigures]) -> list[str]:
+    told = [each.toxicity for each in fits if each.toxicity is not None]
+    low, high = nested_interval([each.hits for each in told], [each.counts for each in told])
+    hits, total = sum(sum(each.hits) for each in told), sum(sum(each.counts) for each in told)
+    return [
+        f"{hits / total:.1%} ({low:.1%} to {high:.1%}, {hits}/{total})",
+        *(
+            _change(getattr(base, name), [getattr(each, name) for each in fits])
+            for name in ("perplexity", "fluency")
+        ),
+        _points(base, fits),
+    ]
+
+
+def _change(base: Any, fits: Sequence[Any]) -> str:
+    """Mean value, and how far it is above the base, item by item where the items are the same."""
+    mean = float(np.mean([each.value for each in fits]))
+    if fits[0] is base or len(fits[0].losses) != len(base.losses) or fits[0].tokens != base.tokens:
+        return f"{mean:.2f}" if fits[0] is base else f"{mean:.2f}: {mean / base.value - 1:+.1%}"
+    _, low, high = fits[0].rise_over(base)
+    return f"{mean:.2f}: {mean / base.value - 1:+.1%} ({low:+.1%} to {high:+.1%})"
+
+
+def _points(base: TextFigures, fits: Sequence[TextFigures]) -> str:
+    known = [each.accuracy for each in fits if each.accuracy is not None]
+    if base.accuracy is None or not known:
+        return "–"
+    mean = float(np.mean([each.rate.value for each in known]))
+    if known[0] is base.accuracy:
+        return str(base.accuracy.rate)
+    _, low, high = (100 * each for each in known[0].change_over(base.accuracy))
+    return f"{mean:.1%}: {100 * (mean - base.accuracy.rate.value):+.1f} points ({low:+.1f} to {high:+.1f})"
