@@ -51,7 +51,9 @@ def candidates(quick: bool = False) -> dict[str, list[Variant]]:
         rates = [{"learning_rate": rate} for rate in RATES.get(method, ())] or [{}]
         short = steps if method in RATES else {}
         rows[method] = [Variant("", method, sites=p, options={**short, **r}) for p in places for r in rates]
-    rows["lofit, reward"] = [replace(each, reward=True) for each in rows["lofit"]]
+    rows["lofit, reward"] = [
+        replace(each, reward=True, options={**each.options, "policy": "ppo"}) for each in rows["lofit"]
+    ]
     return {row: each[:2] if quick else each for row, each in rows.items()}
 
 

@@ -52,6 +52,12 @@ class TextProblem(Problem):
     def log_likelihood(self, continuations: Continuations) -> Tensor:
         """[b] log-likelihood, in nats, of each continuation after its opening; differentiable."""
 
+    @abstractmethod
+    def token_chances(self, continuations: Continuations) -> tuple[Tensor, Tensor]:
+        """[b, s − 1] log-likelihood of every token but the first, in nats, differentiable; and [b, s − 1, d]
+        the last hidden states that they are foretold from. Places beyond a text's end hold anything finite.
+        """
+
 
 def texts_of(problem: Problem, method: str) -> TextProblem:
     """The problem as one on texts. Raises `MismatchError` for other problems."""

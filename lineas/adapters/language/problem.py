@@ -118,6 +118,15 @@ class LanguageProblem(TextProblem):
         losses, _ = self._losses(continuations.ids, continuations.starts)
         return -losses.sum(1)
 
+    def token_chances(self, continuations: Continuations) -> tuple[Tensor, Tensor]:
+        """[b, s − 1] log-likelihood of every token but the first, and [b, s − 1, d] states before them."""
+        with torch.inference_mode(False):
+            inputs = self._inputs(continuations.ids)
+        out = self.model(**inputs, use_cache=False, output_hidden_states=True)
+        wanted = inputs["input_ids"][:, 1:].to(out.logits.device)
+        chances = -cross_entropy(out.logits[:, :-1].float().transpose(1, 2), wanted, reduction="none")
+        return chances, out.hidden_states[-1][:, :-1]
+
     def openings(self, group: Group, indices: Sequence[int], tokens: int) -> list[list[int]]:
         """The first tokens of these texts, without special tokens at the end."""
         return [self._opening(self._tokens[group][index], tokens) for index in indices]

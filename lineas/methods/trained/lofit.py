@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -19,6 +19,7 @@ from lineas.maps.affine import AffineMap
 from lineas.maths.transport import spread
 from lineas.methods.trained.descent import Gradient, MakeTransform, TargetLikelihood, descend
 from lineas.methods.trained.policy_gradient import PolicyGradient, Reward, Sampling
+from lineas.methods.trained.proximal_policy import ProximalPolicy
 from lineas.modules.recorder import Transform
 from lineas.steering.site import Site
 from lineas.steering.steering import Steering
@@ -48,6 +49,12 @@ class LoFiTConfig(Options):
     opening_tokens: int = option(6, "With a reward: tokens of a source text that are given.", minimum=1)
     new_tokens: int = option(16, "With a reward: tokens that the model adds.", minimum=1)
     samples: int = option(4, "With a reward: continuations of each text, compared to each other.", minimum=2)
+    policy: Literal["reinforce", "ppo"] = option(
+        "reinforce",
+        "With a reward: reinforce compares the continuations of each opening; ppo learns a value head beside "
+        "the maps and uses what was written in several steps, as in the paper.",
+    )
+    reuse: int = option(4, "With ppo: steps that use the same continuations.", minimum=1)
     divergence: float = option(
         0.05,
         "With a reward: weight of the divergence from the untouched model; raising it changes texts less.",
@@ -161,6 +168,8 @@ def _objective(problem: TextProblem, batches: MicroBatches, config: LoFiTConfig)
         config.divergence,
         config.seed,
     )
+    if config.policy == "ppo":
+        return ProximalPolicy(problem, batches, config.reward, sampling, config.reuse)
     return PolicyGradient(problem, batches, config.reward, sampling)
 
 

@@ -85,19 +85,23 @@ class PolicyGradient:
     @torch.no_grad()
     def _returns(self, transform: MakeTransform, written: Continuations) -> Tensor:
         """[samples] reward minus the weighted divergence from the untouched model."""
-        rewards = [float(value) for value in self._reward(written.texts)]
-        if len(rewards) != len(written.texts) or not all(map(math.isfinite, rewards)):
-            raise ConfigError(
-                f"The reward gave {str(rewards)[:80]} for {len(written.texts)} texts, expected a finite "
-                "number for each."
-            )
-        returns = torch.tensor(rewards)
+        returns = torch.tensor(self._scores(written))
         if self._sampling.divergence:
             with self._problem.transforming(transform()):
                 steered = self._problem.log_likelihood(written)
             drift = (steered - self._problem.log_likelihood(written)).to(returns)
             returns = returns - self._sampling.divergence * drift
         return returns
+
+    def _scores(self, written: Continuations) -> list[float]:
+        """The reward of each text. Raises `ConfigError` for anything but finite numbers."""
+        rewards = [float(value) for value in self._reward(written.texts)]
+        if len(rewards) != len(written.texts) or not all(map(math.isfinite, rewards)):
+            raise ConfigError(
+                f"The reward gave {str(rewards)[:80]} for {len(written.texts)} texts, expected a finite "
+                "number for each."
+            )
+        return rewards
 
     def _next_openings(self) -> list[int]:
         """Source texts in random order, each once before any comes again."""
