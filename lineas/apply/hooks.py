@@ -74,10 +74,7 @@ def steer(
             for one, value in zip(steerings, strengths, strict=True)
         ]
         for region in regions:
-            if isinstance(region, TokenRegion):
-                follow_generations(components, region, undo)
-            for module, hook in getattr(region, "watch", _unwatched)(components):
-                put_pre_hook(module, hook, undo)
+            _watch(region, components, undo)
         for found, part in zip(modules, parts, strict=True):
             for hook in part.hooks:
                 put_hook(found[hook.site], hook, undo)
@@ -96,6 +93,14 @@ def check_not_compiled(components: Mapping[str, nn.Module], modules: Mapping[Sit
                 f"{site} lies in a module that torch.compile has compiled, which runs without new hooks. Use "
                 "fuse(…), which changes weights, or steer the model before it is compiled."
             )
+
+
+def _watch(region: Region, components: Mapping[str, nn.Module], undo: Undo) -> None:
+    """Let a region see what it needs to of the runs of a model."""
+    if isinstance(region, TokenRegion):
+        follow_generations(components, region, undo)
+    for module, hook in getattr(region, "watch", _unwatched)(components):
+        put_pre_hook(module, hook, undo)
 
 
 def _unwatched(components: Mapping[str, nn.Module]) -> tuple[()]:
