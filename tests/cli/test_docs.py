@@ -14,14 +14,14 @@ import pytest
 from cli.documented import PAGES, ROOT, blocks
 
 from comfyui_lineas.train.request import BUNDLED
-from lineas.cli import parser
+from lineas.cli import INTENTS, parser
 from lineas.intents.settings import REMOVING
 
 SMALL = {
     "demo": ("--held-out", "4"),
     "train --concept": ("--count", "4"),
     "remove": ("--count", "4", "--steps", "1"),
-    "add": ("--count", "4", "--steps", "1"),
+    "add": ("--count", "4", "--steps", "25"),
     "swap": ("--count", "4", "--steps", "1"),
     "evaluate --questions": ("--limit", "2"),
 }
@@ -40,8 +40,10 @@ def test_commands_run_to_their_end(
 ) -> None:
     words = shlex.split(line, comments=True)[1:]
     words += [w for use, more in SMALL.items() if set(use.split()) <= set(words) for w in more]
-    if "--output" not in words and words[0] in ("demo", "train", "generate"):
-        words += ["--output", "made" if words[0] != "train" else "made.safetensors"]
+    if "--output" not in words and words[0] in ("demo", "generate"):
+        words += ["--output", "made"]
+    if "--output" not in words and words[0] in ("train", *INTENTS):
+        words += ["--output", "made.safetensors"]
     monkeypatch.chdir(tmp_path)
     written = words[words.index("--output") + 1] if "--output" in words else None
     for given in desk.iterdir():
