@@ -8,6 +8,7 @@ from typing import Any
 
 Patterns = tuple[str, ...]
 ABOVE_ONE, ABOVE_ZERO = "above 1", "above 0"
+ALWAYS, GUIDER = "always", "its guider"
 
 
 @dataclass(frozen=True)
@@ -22,8 +23,10 @@ class Architecture:
     UNets, where norms are everywhere.
     comfyui: the norms, or what takes their place, by ComfyUI's names below the diffusion model; () where they
     are not known.
-    guidance: the scale from which the model also runs without the prompt: "above 1", "above 0", or the name
-    of the argument that it then takes.
+    guidance: the scale from which the model also runs without the prompt: "above 1", "above 0", "always", or
+    what decides instead: an argument by name, "its guider".
+    least: the scale that draws the prompt alone; a smaller one draws something else, or is refused.
+    sequence_first: modules whose outputs are [s, b, d] instead of [b, s, d].
     """
 
     name: str
@@ -35,6 +38,8 @@ class Architecture:
     blocks: Patterns = ("transformer_blocks",)
     comfyui: Patterns = ()
     guidance: str = ABOVE_ONE
+    least: float = 0.0
+    sequence_first: Patterns = ()
     presets: dict[str, Patterns] = field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self) -> None:

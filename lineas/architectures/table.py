@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
-from lineas.architectures.architecture import ABOVE_ONE, ABOVE_ZERO, Architecture, Patterns, below, outputs
+from lineas.architectures.architecture import (
+    ABOVE_ONE,
+    ABOVE_ZERO,
+    ALWAYS,
+    GUIDER,
+    Architecture,
+    Patterns,
+    below,
+    outputs,
+)
 
 _DOUBLE = ("transformer_blocks", "single_transformer_blocks")
 _FUSED = ("single_transformer_blocks.*.proj_out",)
@@ -32,11 +41,18 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         blocks=(),
         presets={"resnets": ("*resnets.*norm*",)},
     ),
+    outputs(
+        "Kandinsky 3",
+        ("Kandinsky3UNet",),
+        ("down_blocks", "up_blocks"),
+        ("attentions.*.attention.to_out.0",),
+        ("attentions.*.feed_forward.2", "resnets_*.resnet_blocks.3.projection"),
+    ),
     _flux("FLUX.1", "FluxTransformer2DModel", comfyui=_FLUX_COMFYUI),
     _flux("Chroma", "ChromaTransformer2DModel", guidance=ABOVE_ONE, comfyui=_FLUX_COMFYUI),
     _flux("Bria", "BriaTransformer2DModel", "BriaFiboTransformer2DModel", guidance=ABOVE_ONE),
     _flux("LongCat-Image", "LongCatImageTransformer2DModel", guidance=ABOVE_ONE),
-    _flux("HunyuanImage 2.1", "HunyuanImageTransformer2DModel", guidance=ABOVE_ONE),
+    _flux("HunyuanImage 2.1", "HunyuanImageTransformer2DModel", guidance=GUIDER),
     _flux(
         "HunyuanVideo",
         "HunyuanVideoTransformer3DModel",
@@ -111,6 +127,8 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         below(("layers",), "feed_forward.w2"),
         blocks=("layers",),
         comfyui=below(("layers",), *_SANDWICH),
+        guidance=ALWAYS,
+        least=1.0,
     ),
     Architecture(
         "ERNIE-Image",
@@ -120,6 +138,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         below(("layers",), "mlp.linear_fc2"),
         blocks=("layers",),
         comfyui=below(("layers",), "adaLN_sa_ln", "adaLN_mlp_ln"),
+        sequence_first=below(("layers",), "adaLN_*", "mlp.*"),
     ),
     Architecture(
         "Krea 2",
@@ -142,7 +161,12 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         guidance="true_cfg_scale",
     ),
     outputs(
-        "Qwen-Image 2.1", ("QwenImage21Transformer2DModel",), ("transformer_blocks",), _OUT, ("img_mlp.out",)
+        "Qwen-Image 2.1",
+        ("QwenImage21Transformer2DModel",),
+        ("transformer_blocks",),
+        _OUT,
+        ("img_mlp.out",),
+        guidance="true_cfg_scale",
     ),
     outputs(
         "NucleusMoE-Image",
@@ -150,6 +174,14 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         ("transformer_blocks",),
         _OUT,
         ("img_mlp.net.2", "img_mlp.shared_expert.net.2"),
+    ),
+    outputs(
+        "HiDream-I1",
+        ("HiDreamImageTransformer2DModel",),
+        ("double_stream_blocks", "single_stream_blocks"),
+        ("block.attn1.to_out",),
+        ("block.ff_i.w2", "block.ff_i.shared_experts.w2"),
+        text_stream=below(("double_stream_blocks",), "block.attn1.to_out_t", "block.ff_t.w2"),
     ),
     outputs(
         "SANA",
@@ -174,7 +206,9 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         ("ff.out_projection",),
         text_stream=below(("joint_transformer_blocks",), "attn.to_add_out", "ff_context.out_projection"),
     ),
-    outputs("PRX", ("PRXTransformer2DModel",), ("blocks",), ("attention.to_out.0",), ("down_proj",)),
+    outputs(
+        "PRX", ("PRXTransformer2DModel",), ("blocks",), ("attention.to_out.0",), ("down_proj",), least=1.0
+    ),
     outputs(
         "CogView 3 and 4, GLM-Image",
         ("CogView3PlusTransformer2DModel", "CogView4Transformer2DModel", "GlmImageTransformer2DModel"),
@@ -230,6 +264,8 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         below(("layers",), "self_attn.to_out.0"),
         below(("layers",), "mlp.down_proj"),
         blocks=("layers",),
+        guidance=ALWAYS,
+        least=1.0,
     ),
 )  # fmt: skip
 

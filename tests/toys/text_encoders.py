@@ -18,7 +18,10 @@ _VISION: dict[str, Any] = {"depth": 1, "hidden_size": 16, "intermediate_size": 1
 def chat_tokenizer(length: int = LENGTH) -> Any:
     """A tokenizer whose chat template is the text of the messages."""
     made = tokenizer(starts=False, length=length, pad="<pad>")
-    made.chat_template = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
+    made.chat_template = (
+        "{% for message in messages %}{% if message['content'] is string %}{{ message['content'] }}"
+        "{% else %}{% for part in message['content'] %}{{ part['text'] }}{% endfor %}{% endif %} {% endfor %}"
+    )
     return made
 
 
@@ -43,13 +46,21 @@ def qwen2_5_vl() -> Any:
     return transformers.Qwen2_5_VLForConditionalGeneration(config)
 
 
-def qwen3_vl() -> Any:
+def _qwen3_vl(layers: int) -> Any:
     rope = {"rope_type": "default", "mrope_section": [2, 1, 1], "rope_theta": 10000.0}
-    config = transformers.Qwen3VLConfig(
-        text_config={**_SMALL, "rope_scaling": rope, "rope_parameters": rope},
+    language = {**_SMALL, "num_hidden_layers": layers, "rope_scaling": rope, "rope_parameters": rope}
+    return transformers.Qwen3VLConfig(
+        text_config=language,
         vision_config={**_VISION, "out_hidden_size": 16, "deepstack_visual_indexes": [0]},
     )
-    return transformers.Qwen3VLModel(config)
+
+
+def qwen3_vl(layers: int = 2) -> Any:
+    return transformers.Qwen3VLModel(_qwen3_vl(layers))
+
+
+def qwen3_vl_lm(layers: int = 2) -> Any:
+    return transformers.Qwen3VLForConditionalGeneration(_qwen3_vl(layers))
 
 
 def umt5() -> Any:
@@ -59,3 +70,67 @@ def umt5() -> Any:
             eos_token_id=2, dropout_rate=0.0,
         )
     )  # fmt: skip
+
+
+def smollm3(vocabulary: int) -> Any:
+    return transformers.SmolLM3ForCausalLM(transformers.SmolLM3Config(**{**_SMALL, "vocab_size": vocabulary}))
+
+
+def llama_lm() -> Any:
+    return transformers.LlamaForCausalLM(transformers.LlamaConfig(**_SMALL))
+
+
+def mistral3() -> Any:
+    config = transformers.Mistral3Config(
+        text_config={"model_type": "mistral", **_SMALL, "sliding_window": None},
+        vision_config={
+            "model_type": "pixtral", "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2,
+            "intermediate_size": 16, "image_size": 12, "patch_size": 6, "num_channels": 3,
+        },
+        image_token_index=0,
+    )  # fmt: skip
+    return transformers.Mistral3ForConditionalGeneration(config)
+
+
+def gemma() -> Any:
+    return transformers.GemmaForCausalLM(transformers.GemmaConfig(**_SMALL))
+
+
+def glm() -> Any:
+    return transformers.GlmForCausalLM(transformers.GlmConfig(**_SMALL))
+
+
+def bert() -> Any:
+    return transformers.BertModel(
+        transformers.BertConfig(
+            vocab_size=_VOCABULARY, hidden_size=16, num_hidden_layers=2, num_attention_heads=2,
+            intermediate_size=24, max_position_embeddings=77,
+        )
+    )  # fmt: skip
+
+
+def t5gemma() -> Any:
+    config = transformers.T5GemmaModuleConfig(**_SMALL, query_pre_attn_scalar=8, dropout_rate=0.0)
+    return transformers.models.t5gemma.modeling_t5gemma.T5GemmaEncoder(config)
+
+
+class Processor:
+    """A processor of texts and images that is given texts alone."""
+
+    def __init__(self) -> None:
+        self.tokenizer = chat_tokenizer(64)
+        self.tokenizer.add_tokens(["<|image_pad|>"])
+
+    def __call__(self, text: Any = None, images: Any = None, videos: Any = None, **options: Any) -> Any:
+        return self.tokenizer(text, **options)
+
+    def apply_chat_template(self, messages: Any, tokenize: bool = False, **options: Any) -> Any:
+        made = self.tokenizer.apply_chat_template(messages, tokenize=tokenize, **options)
+        return [made] if tokenize else made
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.tokenizer, name)
+
+
+def processor() -> Any:
+    return Processor()

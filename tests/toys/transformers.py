@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from toys import text_encoders as text
-from toys.pipelines import LENGTH, diffusers, irregular, t5, tokenizer, vae
+from toys.pipelines import diffusers, irregular, t5, tokenizer, vae
 
 
 def flow(**options: Any) -> Any:
@@ -18,6 +17,13 @@ def wan_vae(kind: str = "AutoencoderKLWan", channels: int = 4) -> Any:
     return getattr(diffusers, kind)(
         base_dim=4, z_dim=channels, dim_mult=[1, 1], num_res_blocks=1, temperal_downsample=[False],
         latents_mean=[0.0] * channels, latents_std=[1.0] * channels,
+    )  # fmt: skip
+
+
+def flux2_vae() -> Any:
+    return diffusers.AutoencoderKLFlux2(
+        down_block_types=("DownEncoderBlock2D",) * 2, up_block_types=("UpDecoderBlock2D",) * 2,
+        block_out_channels=(8, 8), latent_channels=4, norm_num_groups=2, sample_size=16,
     )  # fmt: skip
 
 
@@ -36,10 +42,7 @@ def flux2_klein() -> Any:
     torch.manual_seed(0)
     return irregular(diffusers.Flux2KleinPipeline(
         scheduler=flow(use_dynamic_shifting=True), text_encoder=text.qwen3(), tokenizer=text.chat_tokenizer(),
-        vae=diffusers.AutoencoderKLFlux2(
-            down_block_types=("DownEncoderBlock2D",) * 2, up_block_types=("UpDecoderBlock2D",) * 2,
-            block_out_channels=(8, 8), latent_channels=4, norm_num_groups=2, sample_size=16,
-        ),
+        vae=flux2_vae(),
         transformer=diffusers.Flux2Transformer2DModel(
             in_channels=16, num_layers=1, num_single_layers=2, attention_head_dim=8, num_attention_heads=2,
             joint_attention_dim=32, timestep_guidance_channels=8, axes_dims_rope=(2, 2, 2, 2),
@@ -161,21 +164,3 @@ def chroma() -> Any:
             approximator_hidden_dim=16, approximator_layers=1,
         ),
     ))  # fmt: skip
-
-
-_PIXELS = {"height": 16, "width": 16}
-_LENGTH = {"max_sequence_length": LENGTH}
-TRANSFORMERS: dict[str, tuple[Callable[[], Any], dict[str, Any]]] = {
-    "ZImagePipeline": (z_image, {**_PIXELS, **_LENGTH}),
-    "Flux2KleinPipeline": (flux2_klein, {**_PIXELS, **_LENGTH, "text_encoder_out_layers": (1, 2)}),
-    "QwenImagePipeline": (qwen_image, _PIXELS),
-    "Krea2Pipeline": (krea2, {**_PIXELS, **_LENGTH}),
-    "SanaPipeline": (sana, {**_LENGTH, "use_resolution_binning": False, "clean_caption": False,
-                            "complex_human_instruction": None, "height": 32, "width": 32}),
-    "SanaSprintPipeline": (sana_sprint, {**_LENGTH, "use_resolution_binning": False, "clean_caption": False,
-                                         "complex_human_instruction": None, "height": 32, "width": 32}),
-    "Lumina2Pipeline": (lumina2, {**_PIXELS, "max_sequence_length": 64}),
-    "WanPipeline": (wan, {**_PIXELS, **_LENGTH, "num_frames": 5}),
-    "ChromaPipeline": (chroma, {**_PIXELS, **_LENGTH}),
-}  # fmt: skip
-"""By class: how to make one, and what it is called with besides the usual, being as small as it is."""

@@ -46,7 +46,7 @@ class Drawer:
         found = recipe_for(pipe, recipe)
         # A shallow copy shares the models and has a scheduler of its own.
         self.pipe, self.steerings = copy.copy(pipe), list(steerings)
-        self.options = found.call_arguments()
+        self.recipe = found
         self.weights = list(weights) if weights is not None else [1.0] * len(self.steerings)
         if len(self.weights) != len(self.steerings):
             raise MismatchError(
@@ -74,10 +74,19 @@ class Drawer:
     def _drawn(self, prompts: list[str], seeds: list[int]) -> list[Image.Image]:
         # Generators of the CPU: the same noise on every device.
         noise = [torch.Generator().manual_seed(seed) for seed in seeds]
+        from lineas.adapters.images.calling import call_arguments
+
+        options = call_arguments(self.pipe, self.recipe, len(prompts))
         with torch.no_grad():
-            images = list(
-                self.pipe(prompt=prompts, generator=noise, output_type="pil", **self.options).images
-            )
+            made = self.pipe(prompt=prompts, generator=noise, output_type="pil", **options)
+        images = _first_images(made)
         if self.on_images is not None:
             self.on_images(len(images))
         return images
+
+
+def _first_images(made: Any) -> list[Image.Image]:
+    """What a pipeline returned, whatever it calls it: images, and of videos their first frames."""
+    found = getattr(made, "images", None)
+    found = next(iter(made.values())) if found is None else found
+    return [each[0] if isinstance(each, list) else each for each in found]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -13,10 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lineas.adapters.images.calling import call_arguments, parameters_of, undecorated_call
 from lineas.adapters.images.layout import Layout, Run, anything_moves, find_layouts, prompts_to_change
+from lineas.adapters.images.perturbed import SCALE, attention_kept, plain_layouts
 from lineas.adapters.images.prompts import checked_prompts, remembered
 from lineas.adapters.images.recipes import Recipe, model_name, recipe_for
-from lineas.adapters.images.sites import diffusion_sites
+from lineas.adapters.images.sites import denoisers, diffusion_sites, sequence_first
 from lineas.apply.prompt_tokens import TokenWatch
 from lineas.architectures.recipe_table import REPOSITORIES
 from lineas.errors import MismatchError, PromptError, SiteError
@@ -67,7 +68,7 @@ class DiffusionProblem(Problem):
             "preserve": checked_prompts("preserve", preserve or []),
         }
         self.recipe, self.seed = recipe_for(pipe, recipe), seed
-        self._call = _undecorated_call(pipe, self.recipe)
+        self._call = undecorated_call(pipe, self.recipe)
         self._scheduler = self.recipe.scheduler_for(pipe)
         # A shallow copy shares the models, and takes the scheduler and the progress bar for itself.
         self._pipe = copy.copy(pipe)
@@ -81,6 +82,7 @@ class DiffusionProblem(Problem):
             base_model=_base_model(pipe, self.recipe),
             prompts_hash=hash_prompts(*self.prompts.values()),
         )
+        self._sequence_first = sequence_first(components, self.sites)
         self._steered_encoders = sorted({_component(site) for site in self.sites if _is_text(site)})
         if not self._steered_encoders and hasattr(pipe, "encode_prompt"):
             self._pipe.encode_prompt = remembered(pipe.encode_prompt)
@@ -116,6 +118,7 @@ class DiffusionProblem(Problem):
         self, site: Site, z: Tensor, group: Group, indices: Sequence[int], pooling: Pooling | None = None
     ) -> Tensor:
         """An activation of a site -> [rows, d] of the whole batch; `recording` keeps those of the prompts."""
+        z = self._batch_first(site, z)
         watch = self._watches.get((_component(site), group, tuple(indices)))
         if watch is None:
             return super().pooled(site, z, group, indices, pooling)
@@ -123,6 +126,9 @@ class DiffusionProblem(Problem):
         flat = mask is not None and z.ndim == 2
         z = z.unflatten(0, mask.shape) if flat and mask is not None else z
         return (pooling or MeanPooling())(z, site.axis, mask)
+
+    def _batch_first(self, site: Site, z: Tensor) -> Tensor:
+        return z.transpose(0, 1) if site in self._sequence_first and z.ndim == 3 else z
 
     @contextmanager
     def recording(
@@ -160,7 +166,10 @@ class DiffusionProblem(Problem):
                 changed = [self._observed([text, text, longest], base) for text in (second, first)]
                 if anything_moves(base, changed):  # else a tokenizer may have cut both to the same text
                     break
-        layouts = find_layouts(base, changed)
+            layouts = find_layouts(base, changed)
+            if self._is_perturbed:
+                plain = self._observed([first, second, longest], base, {SCALE: 0.0})
+                layouts = plain_layouts(layouts, base, plain)
         if self.recipe.steps > 1 and not base.steps:
             raise MismatchError(
                 f"{type(self._pipe).__name__} does not go on by its scheduler's step, so that steps cannot "
@@ -184,7 +193,7 @@ class DiffusionProblem(Problem):
         return super().provenance(method, **settings, **called)
 
     def _denoise(self, prompts: list[str], indices: Sequence[int], run: Run | None = None,
-                 held: Run | None = None) -> None:  # fmt: skip
+                 held: Run | None = None, more: Mapping[str, Any] | None = None) -> None:  # fmt: skip
         """Call the pipeline; `run` counts the steps of the scheduler, which go on from those of `held`."""
         self._pipe.scheduler = scheduler = copy.deepcopy(self._scheduler)
         if run is not None:
@@ -197,22 +206,31 @@ class DiffusionProblem(Problem):
                 for copy_of in range(self._copies)
             ],
             "output_type": "latent",
-            **self.recipe.call_arguments(),
+            **call_arguments(self._pipe, self.recipe, len(prompts)),
             **self._stop_after_capture(),
+            **(more or {}),
         }
-        self._call(self._pipe, **arguments)
+        with attention_kept(denoisers(self.components)):
+            self._call(self._pipe, **arguments)
+
+    @property
+    def _is_perturbed(self) -> bool:
+        usual = getattr(parameters_of(self._pipe).get(SCALE), "default", 0)
+        return bool(self.recipe.arguments.get(SCALE, usual))
 
     @property
     def _copies(self) -> int:
         """Images of each prompt."""
         return int(self.recipe.arguments.get("num_images_per_prompt", 1))
 
-    def _observed(self, prompts: list[str], held: Run | None = None) -> Run:
+    def _observed(
+        self, prompts: list[str], held: Run | None = None, more: Mapping[str, Any] | None = None
+    ) -> Run:
         """A run in which every firing is noted."""
         run = Run()
 
         def note(site: Site, z: Tensor) -> Tensor:
-            rows = MeanPooling()(z, site.axis)
+            rows = MeanPooling()(self._batch_first(site, z), site.axis)
             run.note(_component(site), site, rows)
             return rows
 
@@ -221,7 +239,7 @@ class DiffusionProblem(Problem):
                 for hook in run.watch(name, component):
                     stack.callback(hook.remove)
             stack.enter_context(Recorder(self.components, self.sites, pool=note))
-            self._denoise(prompts, range(len(prompts)), run, held)
+            self._denoise(prompts, range(len(prompts)), run, held, more)
         return run
 
     def _is_captured(self, site: Site, layout: Layout) -> bool:
@@ -254,7 +272,7 @@ class DiffusionProblem(Problem):
 
     def _stop_after_capture(self) -> dict[str, Any]:
         last = max(self.recipe.capture or [self.recipe.steps - 1])
-        can_stop = "callback_on_step_end" in inspect.signature(self._call).parameters
+        can_stop = "callback_on_step_end" in parameters_of(self._pipe)
         if not can_stop or last >= self.recipe.steps - 1:
             return {}
 
@@ -264,19 +282,6 @@ class DiffusionProblem(Problem):
             return given
 
         return {"callback_on_step_end": stop}
-
-
-def _undecorated_call(pipe: Any, recipe: Recipe) -> Callable[..., Any]:
-    """The pipeline's call without its `torch.no_grad`, given that it takes what the recipe calls it with."""
-    call = inspect.unwrap(type(pipe).__call__)
-    taken = inspect.signature(call).parameters
-    missing = {"prompt", "generator", "output_type", *recipe.call_arguments()} - taken.keys()
-    if missing:
-        raise MismatchError(
-            f"{type(pipe).__name__} is not called with {', '.join(sorted(missing))}, which the recipe "
-            f"{recipe.name} needs. Give a text-to-image pipeline of diffusers, or another recipe."
-        )
-    return call
 
 
 def _component(site: Site) -> str:

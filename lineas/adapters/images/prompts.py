@@ -18,14 +18,21 @@ def checked_prompts(group: str, prompts: Sequence[str]) -> list[str]:
 
 
 def remembered(encode: Callable[..., Any]) -> Callable[..., Any]:
-    """An `encode_prompt` that encodes the same prompts once, without gradient."""
-    known: dict[tuple[str, ...], Any] = {}
+    """An `encode_prompt` that encodes the same prompts in the same way once, without gradient."""
+    known: dict[str, Any] = {}
 
     def encoded(*args: Any, **kwargs: Any) -> Any:
-        prompts = tuple(kwargs["prompt"] if "prompt" in kwargs else args[0])
-        if prompts not in known:
+        call = repr((args, sorted(kwargs.items()))) if not _tensors(args, kwargs) else None
+        if call is None or call not in known:
             with torch.inference_mode(False), torch.no_grad():
-                known[prompts] = encode(*args, **kwargs)
-        return known[prompts]
+                made = encode(*args, **kwargs)
+            if call is None:
+                return made
+            known[call] = made
+        return known[call]
 
     return encoded
+
+
+def _tensors(args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+    return any(isinstance(value, Tensor) for value in (*args, *kwargs.values()))

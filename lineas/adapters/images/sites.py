@@ -50,6 +50,17 @@ def denoisers(components: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
     return {name: part for name, part in components.items() if name.startswith(("unet", "transformer"))}
 
 
+def sequence_first(components: Mapping[str, nn.Module], sites: Iterable[Site]) -> set[Site]:
+    """Those of the sites whose activations are [s, b, d], as the table of architectures tells."""
+    patterns = [
+        f"{name}.{pattern}"
+        for name, part in denoisers(components).items()
+        if (known := architecture_of(part)) is not None
+        for pattern in known.sequence_first
+    ]
+    return {site for site in sites if any(fnmatchcase(site.name, pattern) for pattern in patterns)}
+
+
 def _of_preset(components: Mapping[str, nn.Module], preset: str) -> list[Site]:
     if preset not in PRESETS:
         near = get_close_matches(preset, PRESETS, n=1)
