@@ -11,6 +11,7 @@ from typing import Any
 
 from toys import flux_likes, other_transformers, pipelines, transformers, unets
 from toys.pipelines import LENGTH, diffusers
+from toys.transformers import TRANSFORMERS
 
 
 @dataclass(frozen=True)
@@ -40,10 +41,6 @@ def of_kind(kind: str, make: Callable[[], Any], **options: Any) -> Callable[[], 
 
 _PIXELS: dict[str, Any] = {"height": 16, "width": 16}
 _SHORT: dict[str, Any] = {**_PIXELS, "max_sequence_length": LENGTH}
-_SANA: dict[str, Any] = {
-    "height": 32, "width": 32, "max_sequence_length": LENGTH, "use_resolution_binning": False,
-    "clean_caption": False, "complex_human_instruction": None,
-}  # fmt: skip
 _PIXART: dict[str, Any] = {
     "max_sequence_length": LENGTH, "use_resolution_binning": False, "clean_caption": False
 }  # fmt: skip
@@ -68,10 +65,8 @@ COVERED: dict[str, Entry] = {
         guided=_QWEN,
     ),
     "Flux2Pipeline": Entry(flux_likes.flux2, {**_SHORT, "text_encoder_out_layers": (1, 2)}, guided=None),
-    "Flux2KleinPipeline": Entry(
-        transformers.flux2_klein, {**_SHORT, "text_encoder_out_layers": (1, 2)}, guided=None
-    ),
-    "ChromaPipeline": Entry(transformers.chroma, _SHORT),
+    "Flux2KleinPipeline": Entry(*TRANSFORMERS["Flux2KleinPipeline"], guided=None),
+    "ChromaPipeline": Entry(*TRANSFORMERS["ChromaPipeline"]),
     "BriaPipeline": Entry(flux_likes.bria, _SHORT),
     "BriaFiboPipeline": Entry(flux_likes.bria_fibo, _SHORT),
     "LongCatImagePipeline": Entry(flux_likes.longcat_image, {**_PIXELS, "enable_prompt_rewrite": False}),
@@ -82,17 +77,17 @@ COVERED: dict[str, Entry] = {
     "StableDiffusion3Pipeline": Entry(pipelines.sd3),
     "PixArtSigmaPipeline": Entry(pipelines.pixart, _PIXART),
     "PixArtAlphaPipeline": Entry(of_kind("PixArtAlphaPipeline", pipelines.pixart), _PIXART),
-    "ZImagePipeline": Entry(transformers.z_image, _SHORT),
-    "QwenImagePipeline": Entry(transformers.qwen_image, _PIXELS, guided=_QWEN),
+    "ZImagePipeline": Entry(*TRANSFORMERS["ZImagePipeline"]),
+    "QwenImagePipeline": Entry(*TRANSFORMERS["QwenImagePipeline"], guided=_QWEN),
     "QwenImage21Pipeline": Entry(
         other_transformers.qwen_image21, {"height": 32, "width": 32}, guided=_QWEN
     ),
-    "Krea2Pipeline": Entry(transformers.krea2, _SHORT),
-    "SanaPipeline": Entry(transformers.sana, _SANA),
-    "SanaSprintPipeline": Entry(transformers.sana_sprint, _SANA, guidance=4.5, guided=None),
+    "Krea2Pipeline": Entry(*TRANSFORMERS["Krea2Pipeline"]),
+    "SanaPipeline": Entry(*TRANSFORMERS["SanaPipeline"]),
+    "SanaSprintPipeline": Entry(*TRANSFORMERS["SanaSprintPipeline"], guidance=4.5, guided=None),
     "LuminaPipeline": Entry(other_transformers.lumina, {**_SHORT, "clean_caption": False}),
-    "Lumina2Pipeline": Entry(transformers.lumina2, {**_PIXELS, "max_sequence_length": 64}),
-    "WanPipeline": Entry(transformers.wan, {**_SHORT, "num_frames": 5}),
+    "Lumina2Pipeline": Entry(*TRANSFORMERS["Lumina2Pipeline"]),
+    "WanPipeline": Entry(*TRANSFORMERS["WanPipeline"]),
     "AuraFlowPipeline": Entry(other_transformers.aura_flow, _SHORT),
     "CogView3PlusPipeline": Entry(other_transformers.cogview3, _SHORT),
     "CogView4Pipeline": Entry(other_transformers.cogview4, _SHORT),
@@ -121,7 +116,8 @@ COVERED: dict[str, Entry] = {
     ),
     "PixArtSigmaPAGPipeline": Entry(of_kind("PixArtSigmaPAGPipeline", pipelines.pixart), _PIXART),
     "SanaPAGPipeline": Entry(
-        of_kind("SanaPAGPipeline", transformers.sana, pag_applied_layers="blocks.1"), _SANA
+        of_kind("SanaPAGPipeline", transformers.sana, pag_applied_layers="blocks.1"),
+        TRANSFORMERS["SanaPipeline"][1],
     ),
     "HunyuanDiTPAGPipeline": Entry(
         of_kind("HunyuanDiTPAGPipeline", other_transformers.hunyuan_dit, **_UNCHECKED),

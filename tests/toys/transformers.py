@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from toys import text_encoders as text
-from toys.pipelines import diffusers, irregular, t5, tokenizer, vae
+from toys.pipelines import LENGTH, diffusers, irregular, t5, tokenizer, vae
 
 
 def flow(**options: Any) -> Any:
@@ -164,3 +165,23 @@ def chroma() -> Any:
             approximator_hidden_dim=16, approximator_layers=1,
         ),
     ))  # fmt: skip
+
+
+_SHORT = {"height": 16, "width": 16, "max_sequence_length": LENGTH}
+_KLEIN = {**_SHORT, "text_encoder_out_layers": (1, 2)}
+_SANA = {
+    "height": 32, "width": 32, "max_sequence_length": LENGTH, "use_resolution_binning": False,
+    "clean_caption": False, "complex_human_instruction": None,
+}  # fmt: skip
+TRANSFORMERS: dict[str, tuple[Callable[[], Any], dict[str, Any]]] = {
+    "ZImagePipeline": (z_image, _SHORT),
+    "Flux2KleinPipeline": (flux2_klein, _KLEIN),
+    "QwenImagePipeline": (qwen_image, {"height": 16, "width": 16}),
+    "Krea2Pipeline": (krea2, _SHORT),
+    "SanaPipeline": (sana, _SANA),
+    "SanaSprintPipeline": (sana_sprint, _SANA),
+    "Lumina2Pipeline": (lumina2, {"height": 16, "width": 16, "max_sequence_length": 64}),
+    "WanPipeline": (wan, {**_SHORT, "num_frames": 5}),
+    "ChromaPipeline": (chroma, _SHORT),
+}
+"""By class: how to make one, and what it is called with besides the usual, being as small as it is."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from lineas.adapters.images.perturbed import SCALE, attention_kept, plain_layout
 from lineas.adapters.images.prompts import checked_prompts, remembered
 from lineas.adapters.images.recipes import Recipe, model_name, recipe_for
 from lineas.adapters.images.sites import denoisers, diffusion_sites, sequence_first
+from lineas.adapters.images.trainable import check_trainable, failures_told
 from lineas.apply.prompt_tokens import TokenWatch
 from lineas.architectures.recipe_table import REPOSITORIES
 from lineas.errors import MismatchError, PromptError, SiteError
@@ -67,7 +68,7 @@ class DiffusionProblem(Problem):
             "target": checked_prompts("target", target),
             "preserve": checked_prompts("preserve", preserve or []),
         }
-        self.recipe, self.seed = recipe_for(pipe, recipe), seed
+        self.recipe, self.seed, self._ran = recipe_for(pipe, recipe), seed, False
         self._call = undecorated_call(pipe, self.recipe)
         self._scheduler = self.recipe.scheduler_for(pipe)
         # A shallow copy shares the models, and takes the scheduler and the progress bar for itself.
@@ -210,8 +211,12 @@ class DiffusionProblem(Problem):
             **self._stop_after_capture(),
             **(more or {}),
         }
-        with attention_kept(denoisers(self.components)):
+        if torch.is_grad_enabled():
+            check_trainable(self.components)
+        told = nullcontext() if self._ran else failures_told(self._pipe, self.recipe, len(prompts))
+        with attention_kept(denoisers(self.components)), told:
             self._call(self._pipe, **arguments)
+            self._ran = True
 
     @property
     def _is_perturbed(self) -> bool:

@@ -1,0 +1,48 @@
+"""docs/models.md is what its script makes of the tables and the tests."""
+
+from __future__ import annotations
+
+import pytest
+
+from lineas.architectures.recipe_table import RECIPES
+from tools import models_page
+from tools.models_page import PAGE, page, shown
+from tools.models_rows import ROWS, Row
+
+
+def test_the_page_is_what_the_script_makes() -> None:
+    assert PAGE.read_text(encoding="utf-8") == page(), "run python -m tools.models_page"
+
+
+def test_every_model_that_a_test_shows_has_a_row() -> None:
+    listed = {name for row in ROWS for name in row.pipelines}
+    assert shown("fit") - listed == set()
+    in_comfyui = {name for row in ROWS for name in row.comfyui}
+    assert (shown("ComfyUI train") | shown("ComfyUI apply")) - in_comfyui == set()
+
+
+def test_every_recipe_has_a_row() -> None:
+    assert set(RECIPES) - {name for row in ROWS for name in row.recipes} == {"scenes"}
+
+
+def test_a_cell_is_empty_where_one_of_its_classes_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = (
+        Row("known", ("FluxPipeline",), ("flux",)),
+        Row("half", ("FluxPipeline", "NoPipeline"), ("none",)),
+    )
+    monkeypatch.setattr(models_page, "ROWS", rows)
+    lines = page().splitlines()
+    known, half = (next(line for line in lines if line.startswith(f"| {row.model} |")) for row in rows)
+    assert known.split("|")[3:8] == [" Y "] * 5
+    assert half.split("|")[3:8] == [" – "] * 5
+
+
+def test_a_test_that_is_gone_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = {"fit": (("adapters/images/test_every_pipeline.py", "test_of_old", ()),)}
+    monkeypatch.setattr(models_page, "SHOWN", gone)
+    with pytest.raises(LookupError, match="no test test_of_old"):
+        shown("fit")
+    monkeypatch.setattr(models_page, "ROWS", (Row("odd", ("FluxPipeline",), (), ("no-such:4",)),))
+    monkeypatch.setattr(models_page, "SHOWN", {})
+    with pytest.raises(LookupError, match="no-such"):
+        page()
