@@ -47,19 +47,19 @@ HEAD = """# Image models
 `python -m tools.models_page` writes this page. Y: shown by a test on a tiny model of the class with random
 weights, in the pipeline's own code or in ComfyUI's; –: not tested. No real checkpoint was run for it.
 
-- **fit, steer, fuse**: the default fit lowers the cost; steering changes the image and leaves everything bit for
-  bit as it was; what is folded into the weights draws what the hooks draw, also from a saved file
+- **fit, steer, fuse**: the default fit lowers the cost; steering changes the image and leaves everything bit
+  for bit as it was; what is folded into the weights draws what the hooks draw, also from a saved file
   (`tests/adapters/images/test_every_pipeline.py`).
-- **ComfyUI train, apply, LoRA**: the nodes of the pack on that model; the last is an exported LoRA file in the
-  stock loader.
+- **ComfyUI train, apply, LoRA**: the nodes of the pack on that model; the last is an exported LoRA file in
+  the stock loader.
 - **recipe**: how the model is called, found by itself for the authors' repository, told where it is a guess.
 
 """
 SITES = """
 ## Sites
 
-`lineas models --sites` prints this. "norms" are the norms with weights in the blocks, or the outputs that take
-their place; guidance is from where a model also runs without the prompt. A class that is not here gets its
+`lineas models --sites` prints this. "norms" are the norms with weights in the blocks, or the outputs that
+take their place; guidance is from where a model also runs without the prompt. A class that is not here gets its
 sites by a general rule, with a warning, and a fit says when it finds sites in some blocks alone.
 
 | model | guidance | sites of "norms" |
