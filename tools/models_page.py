@@ -59,8 +59,8 @@ SITES = """
 ## Sites
 
 `lineas models --sites` prints this. "norms" are the norms with weights in the blocks, or the outputs that
-take their place; guidance is from where a model also runs without the prompt. A class that is not here gets its
-sites by a general rule, with a warning, and a fit says when it finds sites in some blocks alone.
+take their place; guidance is from where a model also runs without the prompt. A class that is not here gets
+its sites by a general rule, with a warning, and a fit says when it finds sites in some blocks alone.
 
 | model | guidance | sites of "norms" |
 | --- | --- | --- |

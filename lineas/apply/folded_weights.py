@@ -150,8 +150,8 @@ def _changed_by_others(module: nn.Module) -> bool:
 def _same(held: Tensor | None, written: Tensor | None) -> bool:
     if held is None or written is None:
         return held is written
-    if held.shape != written.shape:
-        return False
+    if held.shape != written.shape or not held.numel():
+        return held.shape == written.shape
     dtype = torch.promote_types(held.dtype, torch.float32)
     # The model may have been moved or cast since; then both are rounded alike.
     one, two = held.detach().to(dtype), written.to(held).to(dtype)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -32,7 +33,10 @@ def of_kind(kind: str, make: Callable[[], Any], **options: Any) -> Callable[[], 
     """The models of another pipeline in one of this class."""
 
     def made() -> Any:
-        pipe = getattr(diffusers, kind)(**make().components, **options)
+        pipeline_class = getattr(diffusers, kind)
+        taken = inspect.signature(pipeline_class.__init__).parameters
+        parts = {name: part for name, part in make().components.items() if name in taken}
+        pipe = pipeline_class(**parts, **options)
         pipe.set_progress_bar_config(disable=True)
         return pipe
 
@@ -122,6 +126,8 @@ COVERED: dict[str, Entry] = {
     "HunyuanDiTPAGPipeline": Entry(
         of_kind("HunyuanDiTPAGPipeline", other_transformers.hunyuan_dit, **_UNCHECKED),
         {**_PIXELS, "use_resolution_binning": False},
+        guidance=3.0,  # without guidance diffusers mixes up its batch
+        guided=None,
     ),
     "KolorsPAGPipeline": Entry(of_kind("KolorsPAGPipeline", unets.kolors), _SHORT),
 }  # fmt: skip

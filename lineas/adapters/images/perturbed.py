@@ -22,55 +22,78 @@ SCALE = "pag_scale"
 def plain_layouts(
     layouts: Mapping[Site, Sequence[Layout | None]], base: Run, plain: Run
 ) -> dict[Site, list[Layout | None]]:
-    """Layouts that keep, of the parts that see the prompts, the one that a run without perturbation has too.
+    """Layouts that keep, of the rows that see the prompts, those that a run without perturbation has too.
 
     base: the run that the layouts were found in. plain: the same prompts and latents without perturbation.
-    A part is the plain one where it is nearest over all sites of a call. Raises `MismatchError` where the two
-    runs differ in more than their batch.
+    A part of the batch is the plain one where it is nearest over all sites of a call; a site that fires once
+    for each part keeps the nearest firing. Raises `MismatchError` where a site fires less often in `base`.
     """
-    if len(base.firings) != len(plain.firings):
-        raise MismatchError(
-            "The model runs differently with and without perturbed attention, so the rows of the plain pass "
-            f"cannot be told. Give {SCALE}=0 among the recipe's arguments."
-        )
+    known = _with_layouts(layouts, base)
+    others = _by_call(plain)
     apart: dict[Any, Tensor] = {}
-    for old, new, layout in zip(base.firings, plain.firings, _in_order(layouts, base), strict=True):
-        if layout is not None:
-            found = _distances(old, new, layout)
-            known = apart.get(old.call[:2], torch.zeros_like(found))
-            apart[old.call[:2]] = torch.maximum(known, found)
+    kept: set[int] = set()
+    for key, firings in _by_call(base).items():
+        seen = [each for each in firings if known[id(each)] is not None]
+        for other in others.get(key, []) if seen else []:
+            found = [(_distances(each, other, known[id(each)]), each) for each in seen]
+            parts, nearest = min(found, key=lambda pair: float(pair[0].min()))
+            kept.add(id(nearest))
+            if len(parts) > 1:
+                call = nearest.call[:2]
+                apart[call] = torch.maximum(parts, apart.get(call, torch.zeros_like(parts)))
+        if seen and len(others.get(key, [])) > len(firings):
+            raise MismatchError(
+                f"{key[0]} runs more often without perturbed attention, so the rows of the plain pass cannot "
+                f"be told. Give {SCALE}=0 among the recipe's arguments."
+            )
     chosen: dict[Site, list[Layout | None]] = {site: [] for site in layouts}
-    for firing, layout in zip(base.firings, _in_order(layouts, base), strict=True):
+    for firing in base.firings:
+        layout = known.get(id(firing)) if id(firing) in kept else None
         if firing.site is not None:
-            chosen[firing.site].append(layout and _nearest(layout, apart[firing.call[:2]]))
+            chosen[firing.site].append(layout and _nearest(layout, apart.get(firing.call[:2])))
     return chosen
 
 
-def _in_order(layouts: Mapping[Site, Sequence[Layout | None]], run: Run) -> Iterator[Layout | None]:
-    """The layout of every firing of a run; None for whole components."""
+def _with_layouts(layouts: Mapping[Site, Sequence[Layout | None]], run: Run) -> dict[int, Layout | None]:
+    """The layout of every firing of a site, by the firing's identity."""
     times: Counter[Site] = Counter()
+    found: dict[int, Layout | None] = {}
     for firing in run.firings:
-        if firing.site is None:
-            yield None
-            continue
-        yield layouts[firing.site][times[firing.site]]
-        times[firing.site] += 1
+        if firing.site is not None:
+            found[id(firing)] = layouts[firing.site][times[firing.site]]
+            times[firing.site] += 1
+    return found
 
 
-def _distances(old: Firing, new: Firing, layout: Layout) -> Tensor:
-    """[halves] how far each part lies from the part of the other run that is nearest to it."""
-    parts = old.rows.float().unflatten(0, (layout.halves, -1)).flatten(1)
-    others = new.rows.float().unflatten(0, (-1, PROMPTS * layout.each)).flatten(1)
+def _by_call(run: Run) -> dict[tuple[Site, Any], list[Firing]]:
+    """Firings of every site in every call of its component."""
+    found: dict[tuple[Site, Any], list[Firing]] = {}
+    for firing in run.firings:
+        if firing.site is not None:
+            found.setdefault((firing.site, firing.call[:2]), []).append(firing)
+    return found
+
+
+def _distances(old: Firing, new: Firing, layout: Layout | None) -> Tensor:
+    """[parts] how far each part of the batch that sees the prompts lies from the nearest of the other run;
+    infinity for parts that do not."""
+    assert layout is not None
+    parts = old.rows.float().unflatten(0, (layout.halves, -1)).flatten(1).cpu()
+    others = new.rows.float().unflatten(0, (-1, PROMPTS * layout.each)).flatten(1).cpu()
+    apart = torch.full((layout.halves,), torch.inf)
     if parts.shape[1] != others.shape[1]:
-        return torch.zeros(layout.halves)
-    return torch.cdist(parts, others).amin(1).cpu() / parts.norm(dim=1).clamp_min(1e-12).cpu()
+        return apart
+    for part in {row // layout.each for row in layout.own}:
+        size = parts[part].norm().clamp_min(1e-12)
+        apart[part] = torch.cdist(parts[part][None], others).min() / size
+    return apart
 
 
-def _nearest(layout: Layout, apart: Tensor) -> Layout:
-    halves = sorted({row // layout.each for row in layout.own})
-    if len(halves) < 2 or len(apart) != layout.halves:
+def _nearest(layout: Layout, apart: Tensor | None) -> Layout:
+    parts = {row // layout.each for row in layout.own}
+    if len(parts) < 2 or apart is None or len(apart) != layout.halves:
         return layout
-    best = min(halves, key=lambda half: float(apart[half]))
+    best = min(sorted(parts), key=lambda part: float(apart[part]))
     return replace(layout, own=tuple(row for row in layout.own if row // layout.each == best))
 
 

@@ -85,6 +85,7 @@ def test_the_rows_of_a_prompt_move_with_that_prompt_alone(name: str, guided: boo
 @pytest.mark.parametrize("name", PERTURBED)
 def test_rows_are_those_of_attention_that_is_not_perturbed(name: str, guidance: float) -> None:
     before = {key: id(each) for key, each in _processors(name)}
+    guidance = max(guidance, COVERED[name].guidance)
     recipes = [
         recipe_of(name, guidance, capture=(0,), arguments={"pag_scale": scale}) for scale in (3.0, 0.0)
     ]
