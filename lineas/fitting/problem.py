@@ -120,7 +120,8 @@ class Problem(ABC):
     def frozen(self) -> Iterator[None]:
         """No weight asks for a gradient and modules are in evaluation mode; as before when the block ends."""
         modules = [module for root in self.components.values() for module in root.modules()]
-        weights = [weight for root in self.components.values() for weight in root.parameters()]
+        # Tensors of inference mode ask for none, and refuse to be asked.
+        weights = [w for root in self.components.values() for w in root.parameters() if not w.is_inference()]
         training, wanted = [m.training for m in modules], [w.requires_grad for w in weights]
         try:
             for module in modules:

