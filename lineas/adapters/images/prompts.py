@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from os import PathLike
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from lineas.errors import PromptError
 
 
-def checked_prompts(group: str, prompts: Sequence[str]) -> list[str]:
-    """The prompts as a list. `PromptError` for a lone string and for anything that is not text."""
-    if isinstance(prompts, str) or not all(isinstance(prompt, str) for prompt in prompts):
-        raise PromptError(f"The {group} prompts are {str(prompts)[:80]!r}, expected a list of strings.")
-    return list(prompts)
+def checked_prompts(group: str, prompts: Iterable[str]) -> list[str]:
+    """The prompts as a list. `PromptError` for a lone string, a path, and anything that is not text."""
+    several = isinstance(prompts, Iterable) and not isinstance(prompts, (str, bytes, Mapping))
+    found = list(prompts) if several else []
+    if not several or not all(isinstance(prompt, str) for prompt in found):
+        hint = " read_prompts of lineas.prompts.files reads a file." if isinstance(prompts, PathLike) else ""
+        raise PromptError(
+            f"The {group} prompts are {str(prompts)[:80]!r}, expected a list of strings.{hint}"
+        )
+    return found
 
 
 def remembered(encode: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -302,11 +303,24 @@ def test_presets_name_the_norms_of_their_part(pipes: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "error"), [("a red house", PromptError), (["one"], PromptError), ([1, 2], PromptError)]
+    ("source", "error"),
+    [
+        ("a red house", PromptError),
+        (["one"], PromptError),
+        ([1, 2], PromptError),
+        (Path("prompts.txt"), PromptError),
+        ({"a": 1, "b": 2}, PromptError),
+        (None, PromptError),
+    ],
 )
 def test_prompts_that_cannot_be_used_are_refused(source: Any, error: type, pipes: dict[str, Any]) -> None:
     with pytest.raises(error):
         fit(pipes["SD1"], source, TARGET, recipe=ONE)
+
+
+def test_prompts_may_come_from_a_generator(pipes: dict[str, Any]) -> None:
+    problem = DiffusionProblem(pipes["SD1"], (text for text in SOURCE), TARGET, recipe=ONE)
+    assert problem.prompts["source"] == SOURCE
 
 
 def test_options_are_checked_before_anything_runs(pipes: dict[str, Any]) -> None:
