@@ -68,7 +68,7 @@ class DiffusionProblem(Problem):
             "target": checked_prompts("target", target),
             "preserve": checked_prompts("preserve", preserve or []),
         }
-        self.recipe, self.seed, self._ran = recipe_for(pipe, recipe), seed, False
+        self.recipe, self.seed = recipe_for(pipe, recipe), seed
         self._call = undecorated_call(pipe, self.recipe)
         self._scheduler = self.recipe.scheduler_for(pipe)
         # A shallow copy shares the models, and takes the scheduler and the progress bar for itself.
@@ -211,12 +211,12 @@ class DiffusionProblem(Problem):
             **self._stop_after_capture(),
             **(more or {}),
         }
-        if torch.is_grad_enabled():
+        training = torch.is_grad_enabled()
+        if training:
             check_trainable(self.components)
-        told = nullcontext() if self._ran else failures_told(self._pipe, self.recipe, len(prompts))
+        told = nullcontext() if training else failures_told(self._pipe, self.recipe, len(prompts))
         with attention_kept(denoisers(self.components)), told:
             self._call(self._pipe, **arguments)
-            self._ran = True
 
     @property
     def _is_perturbed(self) -> bool:

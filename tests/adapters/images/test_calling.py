@@ -63,6 +63,13 @@ def test_a_pipeline_that_needs_a_picture_says_so(kind: str, lacks: str, pipe: An
         fit(made, SOURCE, TARGET, recipe=ONE, steps=1)
 
 
+def test_a_pipeline_that_takes_one_prompt_at_a_time_says_so() -> None:
+    entry = COVERED["PRXPipeline"]
+    recipe = Recipe("guided", guidance=3.0, arguments=entry.arguments)
+    with pytest.raises(MismatchError, match=r"PRXPipeline fails with the recipe guided on 3 prompts at once"):
+        fit(pipeline("PRXPipeline"), SOURCE, TARGET, recipe=recipe, steps=1)
+
+
 def test_a_steering_serves_pipelines_that_need_a_picture(pipe: Any, steering: Steering) -> None:
     picture = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     made = of_class("StableDiffusionImg2ImgPipeline", pipe)
