@@ -18,9 +18,7 @@ def checked_prompts(group: str, prompts: Iterable[str]) -> list[str]:
     found = list(prompts) if several else []
     if not several or not all(isinstance(prompt, str) for prompt in found):
         hint = " read_prompts of lineas.prompts.files reads a file." if isinstance(prompts, PathLike) else ""
-        raise PromptError(
-            f"The {group} prompts are {str(prompts)[:80]!r}, expected a list of strings.{hint}"
-        )
+        raise PromptError(f"The {group} prompts are {str(prompts)[:80]!r}, expected a list of strings.{hint}")
     return found
 
 
