@@ -67,8 +67,8 @@ def test_it_is_fitted_steered_fused_and_left_as_it_was(name: str, tmp_path: Any)
 def test_the_rows_of_a_prompt_move_with_that_prompt_alone(name: str, guided: bool) -> None:
     recipe = recipe_of(name, **((COVERED[name].guided or {}) if guided else {}), capture=(0,))
     prompts = ["a red house at night", "a boat at night"]
-    problem = DiffusionProblem(pipeline(name), prompts, prompts, recipe=recipe)
-    other = DiffusionProblem(pipeline(name), [prompts[0], "a cat at night"], prompts, recipe=recipe)
+    problem = DiffusionProblem(pipeline(name), prompts, TARGET, recipe=recipe)
+    other = DiffusionProblem(pipeline(name), [prompts[0], "a cat at night"], TARGET, recipe=recipe)
     with torch.no_grad():
         rows, changed = (each.rows("source", [0, 1]) for each in (problem, other))
     moves = []
