@@ -11,12 +11,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lineas.adapters.images.calling import parameters_of
 from lineas.adapters.images.layout import PROMPTS, Firing, Layout, Run
+from lineas.architectures.recipe import Recipe
 from lineas.errors import MismatchError
 from lineas.steering.site import Site
 
 SCALE = "pag_scale"
 """The argument of diffusers' pipelines that switches it off at 0."""
+
+
+def is_perturbed(pipe: Any, recipe: Recipe) -> bool:
+    """True where a pipeline runs with perturbed attention under a recipe."""
+    usual = getattr(parameters_of(pipe).get(SCALE), "default", 0)
+    return bool(recipe.arguments.get(SCALE, usual))
 
 
 def plain_layouts(

@@ -6,7 +6,6 @@ import copy
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,13 +13,12 @@ from torch import Tensor
 
 from lineas.adapters.images.calling import call_arguments, parameters_of, undecorated_call
 from lineas.adapters.images.layout import Layout, Run, anything_moves, find_layouts, prompts_to_change
-from lineas.adapters.images.perturbed import SCALE, attention_kept, plain_layouts
+from lineas.adapters.images.perturbed import SCALE, attention_kept, is_perturbed, plain_layouts
 from lineas.adapters.images.prompts import checked_prompts, remembered
-from lineas.adapters.images.recipes import Recipe, model_name, recipe_for
+from lineas.adapters.images.recipes import Recipe, base_model, recipe_for
 from lineas.adapters.images.sites import denoisers, diffusion_sites, sequence_first
 from lineas.adapters.images.trainable import check_trainable, failures_told
 from lineas.apply.prompt_tokens import TokenWatch
-from lineas.architectures.recipe_table import REPOSITORIES
 from lineas.errors import MismatchError, PromptError, SiteError
 from lineas.fitting.problem import Group, Problem, Rows
 from lineas.maths.pooling import MeanPooling, Pooling
@@ -80,7 +78,7 @@ class DiffusionProblem(Problem):
             components,
             diffusion_sites(components, sites or self.default_sites),
             {group: len(prompts) for group, prompts in self.prompts.items()},
-            base_model=_base_model(pipe, self.recipe),
+            base_model=base_model(pipe, self.recipe),
             prompts_hash=hash_prompts(*self.prompts.values()),
         )
         self._sequence_first = sequence_first(components, self.sites)
@@ -168,7 +166,7 @@ class DiffusionProblem(Problem):
                 if anything_moves(base, changed):  # else a tokenizer may have cut both to the same text
                     break
             layouts = find_layouts(base, changed)
-            if self._is_perturbed:
+            if is_perturbed(self._pipe, self.recipe):
                 plain = self._observed([first, second, longest], base, {SCALE: 0.0})
                 layouts = plain_layouts(layouts, base, plain)
         if self.recipe.steps > 1 and not base.steps:
@@ -217,11 +215,6 @@ class DiffusionProblem(Problem):
         told = nullcontext() if training else failures_told(self._pipe, self.recipe, len(prompts))
         with attention_kept(denoisers(self.components)), told:
             self._call(self._pipe, **arguments)
-
-    @property
-    def _is_perturbed(self) -> bool:
-        usual = getattr(parameters_of(self._pipe).get(SCALE), "default", 0)
-        return bool(self.recipe.arguments.get(SCALE, usual))
 
     @property
     def _copies(self) -> int:
@@ -295,11 +288,3 @@ def _component(site: Site) -> str:
 
 def _is_text(site: Site) -> bool:
     return _component(site).startswith(TEXT_ENCODER)
-
-
-def _base_model(pipe: Any, recipe: Recipe) -> str:
-    """What to call the model: its name on the hub, or that of its folder without the way to it."""
-    name = model_name(pipe) or type(pipe).__name__
-    local = name not in REPOSITORIES and (Path(name).is_dir() or Path(name).is_absolute())
-    name = Path(name).name if local else name
-    return f"{name} with {recipe.unet[0]}" if recipe.unet and name == recipe.model else name

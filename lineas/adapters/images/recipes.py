@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 from lineas.architectures.architecture import ABOVE_ZERO
@@ -14,7 +15,7 @@ from lineas.architectures.recipe_table import ALIASES, HINTS, RECIPES, REPOSITOR
 from lineas.architectures.table import architecture_of
 from lineas.errors import ConfigError
 
-__all__ = ["RECIPES", "Recipe", "model_name", "named_recipe", "recipe_for"]
+__all__ = ["RECIPES", "Recipe", "base_model", "model_name", "named_recipe", "recipe_for"]
 
 FALLBACK_STEPS = 4
 DISTILLED_GUIDANCE = 3.5
@@ -117,3 +118,11 @@ def model_name(pipe: Any) -> str:
     """What a pipeline was loaded from, "" when it was not loaded."""
     config = getattr(pipe, "config", None)
     return str((config.get("_name_or_path") if isinstance(config, Mapping) else None) or "")
+
+
+def base_model(pipe: Any, recipe: Recipe) -> str:
+    """What to call the model: its name on the hub, or that of its folder without the way to it."""
+    name = model_name(pipe) or type(pipe).__name__
+    local = name not in REPOSITORIES and (Path(name).is_dir() or Path(name).is_absolute())
+    name = Path(name).name if local else name
+    return f"{name} with {recipe.unet[0]}" if recipe.unet and name == recipe.model else name
