@@ -12,9 +12,10 @@ class LineasExtension(ComfyExtension):
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         register_folders()
-        from .nodes import algebra, apply, concept_prompts, files, info, models, sweep, train
+        from .nodes import algebra, apply, concept, concept_prompts, files, info, models, sweep, train
 
         return [
+            concept.SteerConcept,
             models.LoadScenesModel,
             concept_prompts.ConceptPrompts,
             train.TrainSteering,

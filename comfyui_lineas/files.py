@@ -34,7 +34,11 @@ def register_folders() -> None:
 
 def named_files() -> list[str]:
     """The names that can be loaded."""
-    return list(folder_paths.get_filename_list(FOLDER))
+    try:
+        return list(folder_paths.get_filename_list(FOLDER))
+    except FileNotFoundError:  # a folder that was listed before is gone, and ComfyUI remembers it
+        folder_paths.filename_list_cache.pop(FOLDER, None)
+        return list(folder_paths.get_filename_list(FOLDER))
 
 
 def load_named(name: str) -> Steering:

@@ -11,8 +11,11 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
+import torch
+from torch import nn
 from torch.utils.hooks import RemovableHandle
 
+from lineas.apply.prompt_tokens import NewestTokens
 from lineas.apply.steering_hook import SteeringHook
 from lineas.maps.base import Map
 from lineas.steering.site import Site
@@ -20,12 +23,45 @@ from lineas.steering.site import Site
 from .while_sampling import own
 
 
+class PromptTokens(NewestTokens):
+    """Which positions are tokens of the prompt: ComfyUI tells its text encoders how many there are."""
+
+    def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        embeds, counts = kwargs.get("embeds"), kwargs.get("num_tokens")
+        if embeds is None or counts is None:
+            super().__call__(module, args, kwargs)
+            return
+        order = torch.arange(embeds.shape[1], device=embeds.device)
+        self._masks = [*self._masks[-1:], order < torch.tensor(counts, device=embeds.device)[:, None]]
+
+
 def hook_text(patcher: Any, maps: Mapping[tuple[str, Site], Map], strength: float) -> None:
-    """Steer a clone of a CLIP's patcher. maps: by path below the CLIP's model and site."""
+    """Steer a clone of a CLIP's patcher. maps: by path below the CLIP's model and site.
+
+    Virtual tokens take positions behind those of the steerings before them.
+    """
+    watches: dict[str, PromptTokens] = {}
     for (path, site), map in maps.items():
         hooks = OrderedDict(patcher.get_model_object(_table(path)))
-        hooks[RemovableHandle(hooks).id] = SteeringHook(site, own(map), strength)
+        before = [hook.map.slots for hook in hooks.values() if isinstance(hook, SteeringHook)]
+        placed = own(map.behind(max(before, default=0)))
+        watch = _watch(patcher, path, watches) if placed.needs_tokens else None
+        hooks[RemovableHandle(hooks).id] = SteeringHook(site, placed, strength, tokens=watch)
         patcher.add_object_patch(_table(path), hooks)
+
+
+def _watch(patcher: Any, path: str, watches: dict[str, PromptTokens]) -> PromptTokens:
+    """A watch on the text encoder that the module of this path belongs to, one for all of its modules."""
+    root = path.partition(".transformer.")[0] + ".transformer"
+    if root not in watches:
+        watches[root] = PromptTokens()
+        before, asking = f"{root}._forward_pre_hooks", f"{root}._forward_pre_hooks_with_kwargs"
+        hooks = OrderedDict(patcher.get_model_object(before))
+        number = RemovableHandle(hooks).id
+        hooks[number] = watches[root]
+        patcher.add_object_patch(before, hooks)
+        patcher.add_object_patch(asking, OrderedDict({**patcher.get_model_object(asking), number: True}))
+    return watches[root]
 
 
 def is_hooked(patcher: Any, path: str) -> bool:

@@ -55,6 +55,12 @@ class SteeringWrapper:
         """The modules that it acts on."""
         return {path for path, _ in self.hooks}
 
+    @property
+    def content(self) -> list[Any]:
+        """What it does, for telling one from another: numbers, texts and tensors."""
+        hooks = [[path, hook.strength, *hook.map.tensors().values()] for path, hook in self.hooks]
+        return [*hooks, self.window.start, self.window.end, self.branch, self.mask]
+
     def put_on(self, patcher: Any) -> None:
         """Make a MODEL run through this wrapper. Every architecture calls these three."""
         patcher.add_wrapper_with_key(WrappersMP.APPLY_MODEL, KEY, self)

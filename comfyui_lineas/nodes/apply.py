@@ -26,7 +26,7 @@ class ApplySteering(io.ComfyNode):
             inputs=[
                 io.Model.Input("model", tooltip="The model to steer."),
                 Steering.Input("steering", tooltip="What to steer it by."),
-                _strength(),
+                strength_input(),
                 *_placement(),
             ],
             outputs=_outputs(),
@@ -64,7 +64,7 @@ class LoadAndApplySteering(io.ComfyNode):
                     options=named_files(),
                     tooltip="Files in models/steering and output/steering. Press R to list new ones.",
                 ),
-                _strength(),
+                strength_input(),
                 *_placement(),
             ],
             outputs=_outputs(),
@@ -82,7 +82,7 @@ class LoadAndApplySteering(io.ComfyNode):
         return ApplySteering.execute(model, load_named(steering_name), strength, clip, **how)
 
 
-def _strength() -> Any:
+def strength_input() -> Any:
     return io.Float.Input(
         "strength",
         tooltip="0 is off, 1 what was trained, beyond it more. Negative values go the other way; "

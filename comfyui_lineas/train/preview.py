@@ -51,12 +51,15 @@ class Preview:
     def _drawn(self, steering: Steering) -> Image.Image:
         maps = steering.to(self.problem.denoiser.patcher.load_device).maps
 
-        def steered(site: Site, z: Tensor) -> Tensor:
-            return maps[site](z, 1.0, site.axis)
+        def drawn(index: int) -> Tensor:
+            def steered(site: Site, z: Tensor) -> Tensor:
+                return self.problem.steered(maps[site], site, z, "source", [index])
 
-        with Recorder(self.problem.components, maps, steered) as recorder:
-            recorder.recording = False
-            latents = torch.cat([self.problem.draw("source", [index]) for index in SHOWN])
+            with Recorder(self.problem.components, maps, steered) as recorder:
+                recorder.recording = False
+                return self.problem.draw("source", [index])
+
+        latents = torch.cat([drawn(index) for index in SHOWN])
         images = self._decoded(self.problem.denoiser.latents_out(latents))
         return picture_of(torch.cat(list(images), dim=1))
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from lineas.errors import MismatchError
+from lineas.errors import MismatchError, SiteError
 from lineas.fitting.problem import Group, Problem, Rows
 from lineas.fitting.recomputing import recomputed
 from lineas.maths.pooling import Pooling
@@ -52,10 +52,8 @@ class Target:
         self.adding_in_place += [clip.cond_stage_model] if self.text_sites else []
         self._held = {group: make(clip, texts) for group, texts in self.prompts.items() if texts}
         kinds = {group: self._kinds(group) for group in self._held}
-        self.numbers: dict[Group, list[int]] = {
-            group: sorted(range(len(each)), key=each.__getitem__) for group, each in kinds.items()
-        }
-        self.kinds = {group: sorted(each) for group, each in kinds.items()}
+        self.numbers = _orders(kinds)
+        self.kinds = {group: [kinds[group][number] for number in self.numbers[group]] for group in kinds}
 
     def conditions(self, group: Group, indices: Sequence[int]) -> list[Encoded]:
         """The conditions of the prompts at these places."""
@@ -73,6 +71,21 @@ class Target:
             return None
         numbers = [self.numbers[group][index] for index in indices]
         return self._held[group].real(site.name.partition(".")[0], numbers)
+
+
+def _orders(kinds: Mapping[Group, list[int]]) -> dict[Group, list[int]]:
+    """Which prompt lies at each place of its group: those of one kind beside each other.
+
+    Where there are as many source as target prompts they may be pairs, which stay pairs.
+    """
+    orders: dict[Group, list[int]] = {
+        group: sorted(range(len(each)), key=each.__getitem__) for group, each in kinds.items()
+    }
+    source, target = kinds.get("source", []), kinds.get("target", [])
+    if len(source) == len(target):
+        both = sorted(range(len(source)), key=lambda number: (source[number], target[number]))
+        orders |= {"source": both, "target": both}
+    return orders
 
 
 class ComfyProblem(Problem):
@@ -118,6 +131,12 @@ class ComfyProblem(Problem):
     def mask(self, site: Site, group: Group, indices: Sequence[int]) -> Tensor | None:
         """[b, s] True at the prompts' tokens with start and end, for sites in text encoders; else None."""
         return self.target.real(site, group, indices)
+
+    def paired_sites(self) -> list[Site]:
+        """Those of the image model: a word more moves all tokens behind it."""
+        if not (sites := [site for site in self.sites if site not in self.target.text_sites]):
+            raise SiteError("Pairs are compared in the image model, and every site is in a text encoder.")
+        return sites
 
     @contextmanager
     def checkpointing(self) -> Iterator[None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any, get_type_hints
+from typing import Any, Protocol, get_type_hints
 
 from lineas.errors import ConfigError, PromptError
 from lineas.fitting.options import choices_of, option
@@ -11,6 +11,7 @@ from lineas.fitting.problem import Group
 from lineas.intents.settings import REMOVING
 from lineas.methods.lineas.config import PRESETS as ALL_PRESETS
 from lineas.methods.lineas.config import TrainConfig
+from lineas.steering.steering import Steering
 
 from ..algebra import patterns_of
 from ..concept import prompt_lines
@@ -40,6 +41,34 @@ def _trained(name: str, more: str = "", **shown: Any) -> Any:
     told = {**entry.metadata, "help": f"{entry.metadata['help']} {more}".strip()}
     told["choices"] = choices_of(entry, get_type_hints(TrainConfig)[name]) or None
     return option(**{"default": entry.default, **told, **shown})
+
+
+class Request(Protocol):
+    """What a training is told, by the node of prompt lists or by that of a concept."""
+
+    one_step: str
+    timestep: int
+    width: int
+    height: int
+    seed: int
+    resume: bool
+    preview_every: int
+    file_name: str
+
+    def prompts(self) -> dict[Group, list[str]]:
+        """Source, target and preserve prompts."""
+
+    def held_out(self) -> dict[Group, list[str]] | None:
+        """Pairs of other prompts, to put strength 1 where they are served; None leaves it."""
+
+    def config(self) -> TrainConfig:
+        """The options of the fit."""
+
+    def patterns(self) -> list[str]:
+        """Patterns of the sites."""
+
+    def noted(self, steering: Steering) -> Steering:
+        """The steering with what its file is to say."""
 
 
 @dataclass(frozen=True)
@@ -139,6 +168,13 @@ class TrainRequest:
     file_name: str = option(
         "my-steering", "Name below output/steering. Nothing is overwritten: a number is added."
     )
+
+    def held_out(self) -> None:
+        """No prompts to calibrate on: strength 1 is what was trained."""
+
+    def noted(self, steering: Steering) -> Steering:
+        """The steering as it is."""
+        return steering
 
     def prompts(self) -> dict[Group, list[str]]:
         """The three groups; `PromptError` for lists that are too short, or the same."""

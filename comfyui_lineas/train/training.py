@@ -17,6 +17,7 @@ from torch import Tensor
 from lineas.errors import MismatchError, NonFiniteError, SteeringFileError
 from lineas.fitting.progress import Progress
 from lineas.fitting.resume_files import Checkpoints, load_checkpoint, save_checkpoint
+from lineas.intents.calibration import HELD_OUT_SEED, calibrate
 from lineas.methods.lineas.trainer import Trainer
 from lineas.steering.steering import Steering
 
@@ -28,7 +29,7 @@ from ..report import image_of, training_picture, training_text
 from .denoising import Denoiser
 from .preview import Preview
 from .problem import ComfyProblem, Target, check_clip
-from .request import TrainRequest
+from .request import Request
 from .rotary import differentiable_kernels
 from .trainable_weights import load_whole, ordinary_weights, training_clone
 
@@ -54,7 +55,7 @@ class Run:
     costs: list[float] = field(default_factory=list)
 
 
-def train(model: Any, clip: Any, vae: Any, request: TrainRequest) -> TrainResult:
+def train(model: Any, clip: Any, vae: Any, request: Request) -> TrainResult:
     """Fit a steering to a MODEL on the prompts of a request, and save it to output/steering.
 
     vae: for previews, or None. Cancelling saves what was learned, with a checkpoint, and goes on as ComfyUI's
@@ -67,7 +68,9 @@ def train(model: Any, clip: Any, vae: Any, request: TrainRequest) -> TrainResult
     checkpoint = new_path(FOLDER, name).with_name(f"{Path(name).name}{CHECKPOINT}")
     patcher, sigmas = prepared(training_clone(model), request.one_step, request.timestep)
     width, height = (side or native_size(model) for side in (request.width, request.height))
-    target = Target(patcher, clip, prompts, patterns)
+    target, held = Target(patcher, clip, prompts, patterns), None
+    if others := request.held_out():
+        held = Target(patcher, target.clip, others, patterns)
     settings = {
         "one_step": request.one_step,
         "sigma": round(float(sigmas[0]), 6),
@@ -90,6 +93,10 @@ def train(model: Any, clip: Any, vae: Any, request: TrainRequest) -> TrainResult
             if error.steering is not None:
                 error.steering.save(new_path(FOLDER, f"{name}-last-good"))
             raise
+        if held is not None:
+            other = ComfyProblem(denoiser, held, seed=request.seed + HELD_OUT_SEED)
+            steering = calibrate(other, config, steering)
+    steering = request.noted(steering)
     path = new_path(FOLDER, name)
     steering.save(path)
     checkpoint.unlink(missing_ok=True)
@@ -112,7 +119,7 @@ def _loaded(patcher: Any, clip: Any, vae: Any) -> Iterator[None]:
         patcher.cleanup()
 
 
-def _run(run: Run, preview: Preview, checkpoint: Path, request: TrainRequest) -> Steering:
+def _run(run: Run, preview: Preview, checkpoint: Path, request: Request) -> Steering:
     bar = ProgressBar(run.trainer.config.steps)
 
     def after_step(progress: Progress) -> bool:
@@ -132,7 +139,7 @@ def _run(run: Run, preview: Preview, checkpoint: Path, request: TrainRequest) ->
     return steering
 
 
-def _resume(run: Run, checkpoint: Path, request: TrainRequest) -> None:
+def _resume(run: Run, checkpoint: Path, request: Request) -> None:
     if not (request.resume and checkpoint.is_file()):
         return
     try:

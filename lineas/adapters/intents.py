@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lineas.adapters.problems import is_image_pipeline, problem_for
 from lineas.adapters.steered_model import SteeredModel
-from lineas.intents.calibration import calibrated, usable_range, way_of
+from lineas.intents.calibration import HELD_OUT_SEED, calibrate
 from lineas.intents.plan import Plan, plan_for
 from lineas.methods.lineas import trainer
 from lineas.prompts.banks import ADD, REMOVE, SWAP, bank_of
 
 if TYPE_CHECKING:
     from lineas.adapters.images.recipes import Recipe
-    from lineas.fitting.problem import Problem
     from lineas.fitting.progress import Callback
-    from lineas.methods.lineas.config import TrainConfig
     from lineas.steering.steering import Steering
 
 
@@ -97,26 +94,6 @@ def carry_out(
         return steering
     seed = config.seed + HELD_OUT_SEED
     return calibrate(problem_for(obj, *others, seed=seed, **model), config, steering)
-
-
-def calibrate(problem: Problem, config: TrainConfig, steering: Steering) -> Steering:
-    """The steering with strength 1 where pairs of prompts that it was not fitted to are served.
-
-    A warning tells where no strength serves them, and where none does so in full.
-    """
-    found = usable_range(way_of(problem, config, steering), stretches=config.coupling == "pair")
-    if found is None or not found.met:
-        warnings.warn(
-            "On prompts that it was not fitted to "
-            + ("no strength of the steering" if found is None else "the steering only partly")
-            + " does what it is for. Give more prompts or steps, or say another kind.",
-            stacklevel=3,
-        )
-    return steering if found is None else calibrated(steering, found)
-
-
-HELD_OUT_SEED = 1 << 16
-"""Between the noise of a fit and that of its held-out prompts."""
 
 
 def _name(obj: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -27,6 +28,8 @@ STRETCH = 1.25
 HALVINGS = 6
 FINE = 0.05
 """Nearer to 1 than this a strength is 1."""
+HELD_OUT_SEED = 1 << 16
+"""Between the noise of a fit and that of its held-out prompts."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,22 @@ class UsableRange:
     best: float
     high: float
     met: bool = True
+
+
+def calibrate(problem: Problem, config: TrainConfig, steering: Steering) -> Steering:
+    """The steering with strength 1 where pairs of prompts that it was not fitted to are served.
+
+    A warning tells where no strength serves them, and where none does so in full.
+    """
+    found = usable_range(way_of(problem, config, steering), stretches=config.coupling == "pair")
+    if found is None or not found.met:
+        warnings.warn(
+            "On prompts that it was not fitted to "
+            + ("no strength of the steering" if found is None else "the steering only partly")
+            + " does what it is for. Give more prompts or steps, or say another kind.",
+            stacklevel=3,
+        )
+    return steering if found is None else calibrated(steering, found)
 
 
 def usable_range(way: Callable[[float], Way], stretches: bool = True) -> UsableRange | None:

@@ -15,7 +15,7 @@ EXPECTED = {
     *("LineasConceptPrompts", "LineasTrainSteering", "LineasLoadSteering", "LineasSaveSteering"),
     *("LineasExportLoRA", "LineasApplySteering", "LineasInvertSteering", "LineasComposeSteerings"),
     *("LineasRestrictSteering", "LineasSteeringInfo", "LineasStrengthSweep", "LineasSweepGrid"),
-    *("LineasLoadScenesModel", "LineasOneStep", "LineasLoadAndApplySteering"),
+    *("LineasLoadScenesModel", "LineasOneStep", "LineasLoadAndApplySteering", "LineasSteerConcept"),
 }
 HEAVY = ("diffusers", "open_clip", "matplotlib", "accelerate", "scipy.stats")
 

@@ -96,7 +96,7 @@ def test_strengths_run_from_minus_3_to_3(nodes: dict[str, Any]) -> None:
 def test_what_writes_files_or_shows_something_runs_without_a_link(nodes: dict[str, Any]) -> None:
     assert {name for name, node in nodes.items() if node["is_output"]} == {
         *("LineasTrainSteering", "LineasSaveSteering", "LineasExportLoRA"),
-        *("LineasSteeringInfo", "LineasSweepGrid"),
+        *("LineasSteeringInfo", "LineasSweepGrid", "LineasSteerConcept"),
     }
 
 

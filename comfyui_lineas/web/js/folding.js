@@ -15,6 +15,7 @@ const SHOWN_WITH = {
     pattern: ["sites", "own pattern"],
     timestep: ["one_step", "own timestep"],
   },
+  LineasSteerConcept: { to: ["intent", "swap"] },
   LineasOneStep: { timestep: ["setting", "own timestep"] },
   LineasConceptPrompts: {
     kind: ["bank", "everyday captions"],

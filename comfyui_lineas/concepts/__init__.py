@@ -1,0 +1,1 @@
+"""A concept in one node: learned on first use, taken from its file from then on."""

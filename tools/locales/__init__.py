@@ -1,0 +1,1 @@
+"""Translations of the nodes' names and tooltips, and what makes the files of them that frontends read."""
