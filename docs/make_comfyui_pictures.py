@@ -1,9 +1,9 @@
 """Run every workflow in the real frontend of a real ComfyUI and take its pictures.
 
-    python docs/make_comfyui_pictures.py [try_it_now …] [--quick]
+    python docs/make_comfyui_pictures.py ["Try it now" …] [--quick]
 
-For each workflow (all by default) it writes the thumbnail beside the workflow file, and for try_it_now the
-picture of the whole graph, docs/images/comfyui_try_it_now.png. The steering that try_it_now learns becomes
+For each workflow (all by default) it writes the thumbnail beside the workflow file, and for "Try it now" the
+picture of the whole graph, docs/images/comfyui_try_it_now.png. The steering that it learns becomes
 the one that comes with the pack. Workflows on checkpoints are not run: their thumbnail shows the graph.
 
 `--quick` trains for two steps and writes everything to out/: for looking at the layout alone.
@@ -35,8 +35,8 @@ from comfyui_server.server import ComfyServer, installations, running  # noqa: E
 
 from lineas.pictures.contact_sheet import contact_sheet  # noqa: E402
 
-WORKFLOWS = REPOSITORY / "workflows"
-FIRST, LAST = "try_it_now", "load_and_apply"
+WORKFLOWS = REPOSITORY / "example_workflows"
+FIRST, LAST = "Try it now", "Load a steering file"
 SCREENSHOT = "docs/images/comfyui_try_it_now.png"
 SHIPPED = "comfyui_lineas/steering/remove-night-scenes.safetensors"
 QUICK = {"steps": 2, "count": 2}
@@ -97,9 +97,9 @@ def taken(names: list[str], quick: bool) -> Iterator[tuple[str, bytes]]:
                 yield SCREENSHOT, screen
                 yield SHIPPED, learned(server)
             picture = shown or Image.open(io.BytesIO(screen)).crop(place)
-            yield f"workflows/{name}.jpg", thumbnail(picture)
+            yield f"example_workflows/{name}.jpg", thumbnail(picture)
             if quick:
-                yield f"workflows/{name}.png", screen
+                yield f"example_workflows/{name}.png", screen
 
 
 def shortened(flow: Workflow, info: dict[str, Any]) -> Workflow:
@@ -146,7 +146,7 @@ def pictures(server: ComfyServer, shown: dict[str, Any], node: dict[str, Any]) -
 
 
 def learned(server: ComfyServer) -> bytes:
-    """What try_it_now learned: the steering that comes with the pack."""
+    """What was learned first: the steering that comes with the pack."""
     files = (server.base / "output" / "steering").glob("remove-night_*.safetensors")
     return sorted(files)[-1].read_bytes()
 

@@ -99,7 +99,6 @@ def test_several_additions_take_positions_of_their_own(scenes: Any) -> None:
     from lineas.steering.steering import Steering
 
     name = "text_encoder.text_model.final_layer_norm"
-    tokens = len(scenes.clip.tokenize("a house")["l"][0])
     width = scenes.clip.cond_stage_model.clip_l.transformer.get_input_embeddings().weight.shape[1]
     one = VirtualTokenMap(torch.full((2, width), 5.0), torch.zeros(width), torch.zeros(width))
     steering = Steering({Site(name): one})
@@ -112,6 +111,5 @@ def test_several_additions_take_positions_of_their_own(scenes: Any) -> None:
     _, once = apply_steering(scenes.model, scenes.clip, steering, 1.0)
     _, twice = apply_steering(scenes.model, once, steering, 1.0)
     end = 3  # start, a, house, then the end token
-    assert tokens == 77
     assert moved(once) == [end, end + 1]
     assert moved(twice) == [end, end + 1, end + 2, end + 3]

@@ -15,7 +15,7 @@ from comfyui_server.client import ComfyClient, Run
 from comfyui_server.graph import Prompt, Workflow, edited, to_prompt
 from comfyui_server.server import REPOSITORY, ComfyServer, installations, running
 
-WORKFLOWS = REPOSITORY / "workflows"
+WORKFLOWS = REPOSITORY / "example_workflows"
 FOUND = installations()
 QUICK = {"count": 2}, {"steps": 3, "preview_every": 1, "micro_batch": 2, "learning_rate": 0.2}
 """Concept Prompts and Train Steering in a test: whether it works, not how well."""

@@ -9,12 +9,12 @@ from comfyui_server.graph import edited
 
 
 def titled(title: str) -> str:
-    return next(str(node["id"]) for node in workflow("lora_export")["nodes"] if node.get("title") == title)
+    return next(str(node["id"]) for node in workflow("Export as LoRA")["nodes"] if node.get("title") == title)
 
 
 @pytest.mark.parametrize("strength", [0.0, 0.5, 1.0, -1.0])
 def test_the_exported_lora_draws_what_apply_steering_draws(comfy, strength):
-    prompt = comfy.prompt(workflow("lora_export"), steps=3, seed=21, learning_rate=0.2)
+    prompt = comfy.prompt(workflow("Export as LoRA"), steps=3, seed=21, learning_rate=0.2)
     prompt = edited(prompt, "LineasApplySteering", strength=strength)
     prompt = edited(prompt, "LoraLoaderModelOnly", strength_model=strength)
     run = comfy.run(prompt)

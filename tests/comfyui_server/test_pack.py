@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from urllib.parse import quote
 
 from comfyui_server.conftest import WORKFLOWS, Comfy
 from comfyui_server.graph import input_specs
@@ -38,6 +39,6 @@ def test_the_template_browser_offers_every_workflow_with_a_picture(comfy):
     names = sorted(path.stem for path in WORKFLOWS.glob("*.json"))
     assert sorted(comfy.client.get("/workflow_templates")[PACK]) == names
     for name in names:
-        flow = json.loads(comfy.client.read(f"/api/workflow_templates/{PACK}/{name}.json"))
+        flow = json.loads(comfy.client.read(f"/api/workflow_templates/{PACK}/{quote(name)}.json"))
         assert flow["version"] == 0.4
-        assert comfy.client.read(f"/api/workflow_templates/{PACK}/{name}.jpg")[:3] == b"\xff\xd8\xff"
+        assert comfy.client.read(f"/api/workflow_templates/{PACK}/{quote(name)}.jpg")[:3] == b"\xff\xd8\xff"

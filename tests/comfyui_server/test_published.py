@@ -28,7 +28,7 @@ def published() -> list[str]:
 
 
 def test_it_holds_what_the_nodes_need_and_no_tests(published):
-    wanted = ("comfyui_lineas/web/docs/LineasApplySteering.md", "workflows/try_it_now.json")
+    wanted = ("comfyui_lineas/web/docs/LineasApplySteering.md", "example_workflows/Try it now.json")
     assert {*wanted, "lineas/version.py", "__init__.py", "LICENSE", "README.md"} <= set(published)
     outer = {name.partition("/")[0] for name in published}
     assert not outer & {"docs", "tests", "benchmarks", "tools", "Makefile", ".ci"}
@@ -51,4 +51,4 @@ def test_a_server_runs_from_it_and_shows_the_help_pages(published, tmp_path):
         for name, info in nodes.items():
             page = client.read(f"/extensions/{PACK}/docs/{name}.md").decode()
             assert page.startswith(f"# {info['display_name']}\n")
-        assert "try_it_now" in client.get("/workflow_templates")[PACK]
+        assert "Try it now" in client.get("/workflow_templates")[PACK]

@@ -11,8 +11,8 @@ TRAIN, APPLY = "LineasTrainSteering", "LineasApplySteering"
 
 
 def titled(title: str) -> str:
-    """The id of the node of try_it_now with that title."""
-    return next(str(node["id"]) for node in workflow("try_it_now")["nodes"] if node.get("title") == title)
+    """The id of the node of the workflow with that title."""
+    return next(str(node["id"]) for node in workflow("Try it now")["nodes"] if node.get("title") == title)
 
 
 AFTER, BEFORE = titled("With the steering"), titled("Without it")
@@ -20,15 +20,15 @@ AFTER, BEFORE = titled("With the steering"), titled("Without it")
 
 @pytest.fixture(scope="module")
 def trained(comfy):
-    """try_it_now, run once: (prompt, run)."""
-    prompt = comfy.prompt(workflow("try_it_now"), steps=3, seed=11, learning_rate=0.2)
+    """The workflow, run once: (prompt, run)."""
+    prompt = comfy.prompt(workflow("Try it now"), steps=3, seed=11, learning_rate=0.2)
     return prompt, comfy.run(prompt)
 
 
 @pytest.fixture(scope="module")
 def untouched(comfy):
-    """The picture of try_it_now without any steering."""
-    prompt = comfy.prompt(workflow("try_it_now"))
+    """The picture of the workflow without any steering."""
+    prompt = comfy.prompt(workflow("Try it now"))
     only = {node: prompt[node] for node in ancestors(prompt, BEFORE)}
     return comfy.client.images(comfy.run(only), BEFORE)[0]
 
@@ -61,7 +61,7 @@ def test_figures_and_path_stand_on_the_node(trained):
 
 
 def test_a_steering_that_does_not_act_says_so_on_its_node(comfy):
-    prompt = comfy.prompt(workflow("try_it_now"), steps=1, sites="all norms", file_name="late")
+    prompt = comfy.prompt(workflow("Try it now"), steps=1, sites="all norms", file_name="late")
     run = comfy.run(edited(prompt, APPLY, start_percent=0.9))
     [text] = {text for node, text in run.texts if node == find(prompt, APPLY)}
     assert "did not act" in text
@@ -91,7 +91,7 @@ def test_the_same_graph_again_runs_nothing(comfy, trained):
 
 
 def test_bypassing_apply_gives_the_picture_of_before(comfy, trained, untouched):
-    flow = with_mode(workflow("try_it_now"), APPLY, BYPASSED)
+    flow = with_mode(workflow("Try it now"), APPLY, BYPASSED)
     prompt = comfy.prompt(flow, steps=3, seed=11, learning_rate=0.2)
     assert np.array_equal(comfy.client.images(comfy.run(prompt), AFTER)[0], untouched)
 
@@ -119,7 +119,7 @@ def samplers(prompt, preview) -> str:
 
 
 def test_cancel_stops_within_a_step_keeps_what_was_learned_and_can_go_on(comfy, untouched):
-    prompt = comfy.prompt(workflow("try_it_now"), steps=8, seed=12, file_name="cancelled-run")
+    prompt = comfy.prompt(workflow("Try it now"), steps=8, seed=12, file_name="cancelled-run")
     node = find(prompt, TRAIN)
 
     def cancel(client, run, message):
@@ -145,12 +145,12 @@ def test_what_was_saved_can_be_loaded_at_once(comfy, trained):
     choices = comfy.client.get("/object_info/LineasLoadSteering")["LineasLoadSteering"]["input"]
     spec = choices["required"]["steering_name"]
     assert name in (spec[0] if isinstance(spec[0], list) else spec[1]["options"])
-    prompt = comfy.prompt(workflow("load_and_apply"))
+    prompt = comfy.prompt(workflow("Load a steering file"))
     comfy.run(edited(prompt, "LineasLoadSteering", steering_name=name))
 
 
 def test_an_empty_list_is_an_error_that_says_so(comfy):
-    prompt = edited(comfy.prompt(workflow("try_it_now")), TRAIN, source="a house")
+    prompt = edited(comfy.prompt(workflow("Try it now")), TRAIN, source="a house")
     run = comfy.client.run(prompt)
     assert run.end == "error"
     assert "source" in run.error() and "at least 2" in run.error()

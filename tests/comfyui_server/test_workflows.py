@@ -29,7 +29,7 @@ def test_the_files_are_what_their_description_builds(comfy, name):
     finally:
         sys.path.pop(0)
     text = (WORKFLOWS / f"{name}.json").read_text(encoding="utf-8")
-    assert built(comfy.info)[f"{name}.json"] == text, "run: python workflows/source/build.py"
+    assert built(comfy.info)[f"{name}.json"] == text, "run: python example_workflows/source/build.py"
 
 
 @pytest.mark.parametrize("name", BUNDLED)

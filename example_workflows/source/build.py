@@ -1,7 +1,7 @@
 """Write the workflows beside this folder from their description.
 
-    python workflows/source/build.py                            # asks a ComfyUI that it starts
-    python workflows/source/build.py --object-info nodes.json   # a saved answer of /object_info
+    python example_workflows/source/build.py                            # asks a ComfyUI that it starts
+    python example_workflows/source/build.py --object-info nodes.json   # a saved answer of /object_info
 
 Run it after a change to a node's inputs. The pictures are made by docs/make_comfyui_pictures.py.
 """
@@ -20,16 +20,17 @@ sys.path[:0] = [str(Path(__file__).resolve().parent), str(FOLDER.parent / "tests
 
 import bundled  # noqa: E402
 import checkpoints  # noqa: E402
+import one_node  # noqa: E402
 from canvas import Workflow  # noqa: E402
 
 
 def built(info: dict[str, Any]) -> dict[str, str]:
-    """File name → text of every workflow."""
+    """File name → text of every workflow; the template browser shows the names as titles."""
     texts = {}
-    for describe in (*bundled.WORKFLOWS, *checkpoints.WORKFLOWS):
+    for title, describe in {**bundled.WORKFLOWS, **one_node.WORKFLOWS, **checkpoints.WORKFLOWS}.items():
         flow = Workflow(info)
         describe(flow)
-        texts[f"{describe.__name__}.json"] = json.dumps(flow.json(), indent=1, ensure_ascii=False) + "\n"
+        texts[f"{title}.json"] = json.dumps(flow.json(), indent=1, ensure_ascii=False) + "\n"
     return texts
 
 

@@ -86,7 +86,7 @@ class Workflow:
     nodes: list[Node] = field(default_factory=list)
     groups: list[tuple[Group, tuple[int, int, int, int]]] = field(default_factory=list)
 
-    def add(self, type: str, heading: str = "", size: tuple[int, int] = (300, 0), **given: Any) -> Node:
+    def add(self, type: str, /, heading: str = "", size: tuple[int, int] = (300, 0), **given: Any) -> Node:
         """A node of a type. Other arguments are its inputs by name: an `Output`, or a widget's value."""
         unknown = set(given) - {name for name, _ in _specs(self.info[type])}
         if unknown:

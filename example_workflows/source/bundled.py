@@ -175,4 +175,10 @@ def _looked_at(flow: Workflow, train: Node, concept: Node) -> list[Node]:
     ]
 
 
-WORKFLOWS = (try_it_now, compose_two, region_mask, load_and_apply, lora_export)
+WORKFLOWS = {
+    "Try it now": try_it_now,
+    "Compose two steerings": compose_two,
+    "Steer a part of the image": region_mask,
+    "Load a steering file": load_and_apply,
+    "Export as LoRA": lora_export,
+}

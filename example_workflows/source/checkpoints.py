@@ -23,6 +23,19 @@ DMD2 = {
     "directory": "diffusion_models",
 }
 
+_Z = f"{HUB}/Comfy-Org/z_image_turbo/resolve/main/split_files"
+Z_IMAGE = {
+    "name": "z_image_turbo_bf16.safetensors",
+    "url": f"{_Z}/diffusion_models/z_image_turbo_bf16.safetensors",
+    "directory": "diffusion_models",
+}
+QWEN = {
+    "name": "qwen_3_4b.safetensors",
+    "url": f"{_Z}/text_encoders/qwen_3_4b.safetensors",
+    "directory": "text_encoders",
+}
+AE = {"name": "ae.safetensors", "url": f"{_Z}/vae/ae.safetensors", "directory": "vae"}
+
 
 def sdxl_turbo_erase_and_inject(flow: Workflow) -> None:
     """One training; the steering erases the concept, its inverse injects it."""
@@ -92,6 +105,59 @@ def dmd2_one_step(flow: Workflow) -> None:
     )
 
 
+def z_image_turbo(flow: Workflow) -> None:
+    """A transformer of today, with the nodes that come with ComfyUI."""
+    unet = flow.add("UNETLoader", "Model", (340, 0), unet_name=Z_IMAGE["name"], weight_dtype="default")
+    clip = flow.add("CLIPLoader", "Text encoder", (340, 0), clip_name=QWEN["name"], type="lumina2")
+    vae = flow.add("VAELoader", "VAE", (340, 0), vae_name=AE["name"])
+    unet.models, clip.models, vae.models = (Z_IMAGE,), (QWEN,), (AE,)
+    shift = flow.add("ModelSamplingAuraFlow", model=unet["MODEL"], shift=3.0)
+    wires = {"clip": clip["CLIP"], "vae": vae["VAE"]}
+    steer = flow.add(
+        "LineasSteerConcept",
+        size=(400, 760),
+        model=shift["MODEL"],
+        what="in the rain",
+        intent="remove",
+        **wires,
+    )
+    text = "a street in the rain, neon signs"
+    positive = flow.add("CLIPTextEncode", "Prompt", clip=steer["clip"], text=text)
+    negative = flow.add("CLIPTextEncode", "No negative prompt", clip=clip["CLIP"], text="")
+    latent = flow.add("EmptySD3LatentImage", "Size", width=1024, height=1024, batch_size=1)
+
+    def picture(model: Output, heading: str) -> list[Node]:
+        sampler = flow.add(
+            "KSampler",
+            model=model,
+            seed=7,
+            steps=8,
+            cfg=1.0,
+            sampler_name="euler",
+            scheduler="simple",
+            positive=positive["CONDITIONING"],
+            negative=negative["CONDITIONING"],
+            latent_image=latent["LATENT"],
+        )
+        decode = flow.add("VAEDecode", samples=sampler["LATENT"], vae=vae["VAE"])
+        return [sampler, decode, preview(flow, decode["IMAGE"], heading, (340, 380))]
+
+    note = _note(flow, notes.Z_IMAGE, Z_IMAGE, QWEN, AE)
+    flow.lay_out(
+        Group("1  Model", "model", [[note, unet, clip, vae, shift]]),
+        Group("2  What to change", "train", [[steer]]),
+        Group(
+            "3  Compare",
+            "look",
+            [
+                [positive, negative, latent],
+                picture(steer["model"], "With it"),
+                picture(shift["MODEL"], "As it was"),
+            ],
+        ),
+    )
+
+
 class _Drawing:
     """Pictures of one prompt through SamplerCustom with the sigmas of One Step."""
 
@@ -130,4 +196,8 @@ def _note(flow: Workflow, text: str, *files: dict[str, str]) -> Node:
     return flow.note("\n".join([text, "", "Files:", "", *lines]), (340, 240 + 50 * len(files)))
 
 
-WORKFLOWS = (sdxl_turbo_erase_and_inject, dmd2_one_step)
+WORKFLOWS = {
+    "SDXL-Turbo, erase and inject": sdxl_turbo_erase_and_inject,
+    "DMD2 in one step": dmd2_one_step,
+    "Z-Image-Turbo, remove a concept": z_image_turbo,
+}

@@ -11,6 +11,30 @@ nothing is trained a second time.
 Other concepts: *at sunset*, *in the rain*, *in the snow*, *in the fog*, *pixel art*.
 """
 
+REMOVE = """\
+Press **Run**. *Steer Concept* learns what *at night* means, which takes a minute or two, and takes the \
+night out of the picture. The file is kept: the next run, another graph, and ComfyUI after a restart use it.
+
+Move **strength**: 0 is off, 1 is calibrated, beyond it more. Encode prompts with the clip that comes out.
+"""
+
+ADD = """\
+The prompt says nothing of *pixel art*. **add** lets the model draw it all the same.
+
+Other styles and weathers that the bundled model knows: *in the snow*, *in the fog*, *at sunset*.
+"""
+
+SWAP = """\
+The prompt says *turtle*, and a boat is drawn. **to** appears when *swap* is chosen.
+"""
+
+TWO = """\
+Two of these nodes, one behind the other: the second learns on the model that the first has steered. Each \
+has a strength of its own.
+
+Steerings that were learned apart go together by *Compose*.
+"""
+
 COMPOSE = """\
 Two trainings, one after the other. **Compose** makes one steering of both; the weights say how much of \
 each. *sequence* applies the second to what the first has left, *sum* adds both changes as stacked LoRAs \
@@ -50,4 +74,11 @@ DMD2 = """\
 DMD2 draws in one step from timestep 399 at 1024 × 1024 and cfg 1. **One Step** sets the timestep and \
 the scale of the noise that the model was made for; *Train Steering* takes them over. Text encoders and \
 VAE are SDXL's.
+"""
+
+Z_IMAGE = """\
+Z-Image-Turbo draws in eight steps. *Steer Concept* learns at its first step, from full noise, and steers \
+the blocks of its transformer. Where memory is short set **low_memory**, among the node's other inputs.
+
+Nobody of this project has run this workflow on the checkpoint yet.
 """
