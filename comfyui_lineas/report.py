@@ -41,6 +41,13 @@ def training_text(steering: Steering, costs: Sequence[float], seconds: float, pa
     return "\n".join([figures, f"saved: {path}", steering.summary()])
 
 
+def usable(steering: Steering) -> str:
+    """The strengths that were found to be of use, as a sentence; "" where nobody looked."""
+    settings = steering.provenance.settings
+    low, high = settings.get("usable_from"), settings.get("usable_to")
+    return "" if low is None or high is None else f"strength 1 is calibrated; of use from {low} to {high}"
+
+
 def _strength(map: Map) -> float:
     """Of what a map adds, for standard activations; affine maps tell by scale and shift."""
     tensors = map.tensors()

@@ -19,7 +19,7 @@ from ..models.base_models import base_model_of
 from ..models.check import acts_on_text
 from ..models.tree import Tree
 from ..notices import board
-from ..report import image_of, steering_picture
+from ..report import image_of, steering_picture, usable
 from ..train.problem import check_clip
 from .identity import key_of
 from .request import KEY, ConceptInputs, ConceptRequest
@@ -62,13 +62,6 @@ def _kept(path: str, plan: str) -> Learned:
     board().show(told)
     picture = image_of(steering_picture(steering))
     return Learned(steering, picture, "\n".join([told, steering.summary(), "", plan]), False)
-
-
-def usable(steering: Steering) -> str:
-    """The strengths that were found to be of use, as a sentence; "" where nobody looked."""
-    settings = steering.provenance.settings
-    low, high = settings.get("usable_from"), settings.get("usable_to")
-    return "" if low is None or high is None else f"strength 1 is calibrated; of use from {low} to {high}"
 
 
 def found(key: str) -> str | None:

@@ -9,6 +9,7 @@ from comfy_api.v0_0_2 import io
 from ..algebra import GROUPS, at_blocks
 from ..apply.placement import BRANCHES, METHODS, Placement
 from ..files import load_named, named_files, stamp
+from ..notices import board
 from .types import CATEGORY, STRENGTHS, Steering, advanced, found_by
 
 WORDS = ("steering", "concept", "slider", "remove", "erase", "add", "style", "negative", "activation")
@@ -79,7 +80,12 @@ class LoadAndApplySteering(io.ComfyNode):
     def execute(
         cls, model: Any, steering_name: str, strength: float, clip: Any = None, **how: Any
     ) -> io.NodeOutput:
-        return ApplySteering.execute(model, load_named(steering_name), strength, clip, **how)
+        from ..report import usable
+
+        steering = load_named(steering_name)
+        if told := usable(steering):
+            board().show(told)
+        return ApplySteering.execute(model, steering, strength, clip, **how)
 
 
 def strength_input() -> Any:

@@ -95,7 +95,7 @@ def test_nodes_are_found_by_what_they_do(loaded: Any) -> None:
 
 
 def test_what_few_people_need_is_folded_away(loaded: Any) -> None:
-    folded = {"start_percent", "end_percent", "apply_to", "method"}
+    folded = {"start_percent", "end_percent", "apply_to", "method", "block_strengths"}
     for node in ("LineasApplySteering", "LineasLoadAndApplySteering"):
         assert set(loaded["folded"][node]) == folded
 

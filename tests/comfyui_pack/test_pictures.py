@@ -63,3 +63,15 @@ def test_images_survive_the_way_to_pillow_and_back() -> None:
     pixels = torch.randint(0, 256, (5, 7, 3), generator=torch.Generator().manual_seed(0)) / 255
     assert torch.equal(image_of(picture_of(pixels))[0], pixels.float())
     assert torch.equal(image_of(picture_of(pixels + 2))[0], torch.ones(5, 7, 3))
+
+
+def test_the_strengths_of_use_are_told_where_they_are_known() -> None:
+    from dataclasses import replace
+
+    from comfyui_lineas.report import usable
+
+    made = Steering({Site("a"): AffineMap(torch.zeros(2), torch.ones(2))})
+    assert usable(made) == ""
+    settings = {"usable_from": 0.6, "usable_to": 1.5}
+    known = replace(made, provenance=replace(made.provenance, settings=settings))
+    assert usable(known) == "strength 1 is calibrated; of use from 0.6 to 1.5"
