@@ -50,8 +50,8 @@ def _placed() -> Iterator[Case]:
     yield group, "strength 0 is the untouched picture", _off
     yield group, "weights and hooks alike", _alike
     yield group, "a gated steering through the CLIP", _gated
-    yield group, "first half", partial(_window, end_percent=0.5)
-    yield group, "second half", partial(_window, start_percent=0.5)
+    yield group, "the first half holds the only step", partial(_window, acts=True, end_percent=0.5)
+    yield group, "the second half holds no step", partial(_window, acts=False, start_percent=0.5)
     yield group, "positive prompt alone", partial(_changes, apply_to="cond", draw={"steps": 4, "cfg": 4.0})
     yield group, "negative prompt alone", partial(_changes, apply_to="uncond", draw={"steps": 4, "cfg": 4.0})
     yield group, "mask, percent and cond at cfg 7, 20 steps, batch 4", _all_at_once
@@ -84,11 +84,11 @@ def _gated(desk: Desk) -> None:
     differ(desk.drawn(both), desk.drawn())
 
 
-def _window(desk: Desk, **window: float) -> None:
-    whole = desk.drawn(lambda g, b: desk.applied(g, b)[0], steps=6)
-    part = desk.drawn(lambda g, b: desk.applied(g, b, **window)[0], steps=6)
-    differ(part, desk.drawn(steps=6))
-    differ(part, whole)
+def _window(desk: Desk, acts: bool, **window: float) -> None:
+    # Not with more steps: a one-step model forgets in its last ones what was done in the first.
+    part = desk.drawn(lambda g, b: desk.applied(g, b, **window)[0])
+    whole = desk.drawn(lambda g, b: desk.applied(g, b)[0]) if acts else desk.drawn()
+    same(part, whole, within=CLOSE if acts else 0)
 
 
 def _all_at_once(desk: Desk) -> None:
