@@ -17,7 +17,7 @@ function watch(event) {
   dropped = new Set([...(event.dataTransfer?.files ?? [])].map((file) => file.name));
   const canvas = app.canvas;
   const box = canvas.canvas.getBoundingClientRect();
-  place = canvas.ds.convertOffsetToCanvas([event.clientX - box.left, event.clientY - box.top]);
+  place = canvas.ds.convertCanvasToOffset([event.clientX - box.left, event.clientY - box.top]);
 }
 
 // The server keeps one copy of a file that comes twice, and numbers another of the same name.
