@@ -100,7 +100,8 @@ def test_several_additions_take_positions_of_their_own(scenes: Any) -> None:
 
     name = "text_encoder.text_model.final_layer_norm"
     width = scenes.clip.cond_stage_model.clip_l.transformer.get_input_embeddings().weight.shape[1]
-    one = VirtualTokenMap(torch.full((2, width), 5.0), torch.zeros(width), torch.zeros(width))
+    zeros = torch.zeros(width)
+    one = VirtualTokenMap(torch.full((2, width), 5.0), zeros, zeros, torch.zeros(()))
     steering = Steering({Site(name): one})
 
     def moved(clip: Any) -> list[int]:
