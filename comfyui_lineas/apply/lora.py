@@ -1,4 +1,4 @@
-"""A steering as a LoRA file that every loader reads, its strength being that of the steering."""
+"""A steering as a LoRA file for ComfyUI's loaders, whose strength is that of the steering."""
 
 from __future__ import annotations
 

@@ -80,8 +80,8 @@ class ExportLora(io.ComfyNode):
             node_id="LineasExportLoRA",
             display_name="LinEAS Export as LoRA",
             category=CATEGORY,
-            description="Writes a steering as a LoRA file to output/loras. Any LoRA loader applies it, with "
-            "its strength as the strength of the steering. Exact for the model it is exported from.",
+            description="Writes a steering as a LoRA file to output/loras. ComfyUI's LoRA loaders apply it, "
+            "with their strength as the strength of the steering. Exact for the model it is exported from.",
             **found_by("save lora", "lora export", "slider lora"),
             is_output_node=True,
             inputs=[

@@ -28,7 +28,7 @@ COMMANDS = {
     "models": "List the image models and recipes that are known.",
     "invert": "Write the steering that undoes another one.",
     "compose": "Combine several steerings into one file.",
-    "export": "Write a steering as a stock LoRA file, a llama.cpp control vector or a steered checkpoint.",
+    "export": "Write a steering as a LoRA, a llama.cpp control vector or a steered checkpoint.",
 }
 INTENTS = ("remove", "add", "swap")
 FAILED, REFUSED, INTERRUPTED, CLOSED = 1, 2, 130, 141

@@ -13,7 +13,7 @@ from toys.models import OnePlusRMSNorm, affine, gated, noise, randomised, steeri
 from lineas.apply.hooks import steer
 from lineas.errors import ExportError, MismatchError, SteeringFileError
 from lineas.export.lora import lora_state_dict, save_lora, unsupported
-from lineas.modules.names import find_sites
+from lineas.modules.names import find_sites, module_tree
 from lineas.steering.provenance import Provenance
 from lineas.steering.site import Site
 from lineas.steering.steering import Steering
@@ -189,3 +189,25 @@ def test_saving_refuses_an_empty_file_an_overflow_and_a_missing_folder(tmp_path:
     with pytest.raises(SteeringFileError):
         save_lora(named, {"unet": unet}, tmp_path / "none" / "c.safetensors")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_transformers_go_by_the_names_of_comfyui() -> None:
+    from toys.transformers import wan, z_image
+
+    base = module_tree(z_image())
+    sites = find_sites(base, ["transformer.layers.*.attention_norm1", "transformer.layers.*.to_out.0"])
+    steering = Steering({site: affine(16, shift=False) for site in sites})
+    expected = {f"layers.{i}.{end}" for i in (0, 1) for end in ("attention_norm1", "attention.out")}
+    assert set(lora_state_dict(steering, base)) == {f"diffusion_model.{name}.diff" for name in expected}
+    both = module_tree(wan(two=True))
+    sites = find_sites(both, ["transformer.*ffn.net.2", "transformer_2.*ffn.net.2"])
+    two = Steering({site: affine(24) for site in sites})
+    left_out = unsupported(two, both)
+    assert {site.name.partition(".")[0] for site in left_out} == {"transformer_2"}
+    assert all("steering.restrict('transformer_2.*')" in reason for reason in left_out.values())
+    first, second = (lora_state_dict(two.restrict(f"{name}.*"), both) for name in both if "former" in name)
+    assert (
+        first.keys()
+        == second.keys()
+        == {f"diffusion_model.blocks.{i}.ffn.2.{end}" for i in (0, 1) for end in ("diff", "diff_b")}
+    )

@@ -1,6 +1,8 @@
 """Write a steering in a format that other programs read.
 
-lora: a stock LoRA file for image models, whose strength there is the strength of the steering.
+lora: a LoRA file for image models in ComfyUI, whose strength there is the strength of the steering.
+peft: a LoRA of PEFT for load_lora_weights of diffusers, of steerings after linear layers and convolutions;
+it is exact, and its rank is the number of units that are scaled.
 gguf: a control vector for llama.cpp, for steerings that only shift the stream of a language model.
 hotwire, vllm-lens: the same for these plugins of vLLM. easysteer: its linear form, for maps of blocks.
 checkpoint: the language model or image pipeline with the steering in its weights, for stock classes.
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 SUFFIXES = {
     "lora": "-lora.safetensors",
+    "peft": "-peft.safetensors",
     "gguf": ".gguf",
     "hotwire": ".pt",
     "vllm-lens": ".vllm-lens.json",
@@ -64,15 +67,16 @@ def run(args: argparse.Namespace) -> None:
     output = args.output or source.with_name(f"{source.stem}{SUFFIXES[args.format]}")
     output = _folder(output, args.force) if args.format in FOLDERS else files.new_file(output, args.force)
     model = models.load(args.model, args.task, args.recipe, args.dtype, args.device)
-    write = {"lora": _lora, "gguf": _gguf, "checkpoint": _checkpoint, "easysteer": _easysteer}
+    write = {"lora": _lora, "peft": _lora, "gguf": _gguf, "checkpoint": _checkpoint, "easysteer": _easysteer}
     write.get(args.format, _served)(args, steering, model, output)
 
 
 def _lora(args: argparse.Namespace, steering: Steering, model: models.Model, output: Path) -> None:
     from lineas.export.lora import save_lora
+    from lineas.export.peft import save_peft
     from lineas.modules.names import module_tree
 
-    left_out = save_lora(
+    left_out = (save_peft if args.format == "peft" else save_lora)(
         steering,
         module_tree(model.obj),
         output,
