@@ -130,6 +130,14 @@ class DiffusionProblem(Problem):
         return z.transpose(0, 1) if site in self._sequence_first and z.ndim == 3 else z
 
     @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """The same; where gradients are on, weights that none goes through are a `MismatchError`."""
+        if torch.is_grad_enabled():
+            check_trainable(self.components)
+        with super().frozen():
+            yield
+
+    @contextmanager
     def recording(
         self,
         group: Group,
@@ -209,10 +217,9 @@ class DiffusionProblem(Problem):
             **self._stop_after_capture(),
             **(more or {}),
         }
-        training = torch.is_grad_enabled()
-        if training:
-            check_trainable(self.components)
-        told = nullcontext() if training else failures_told(self._pipe, self.recipe, len(prompts))
+        told = (
+            nullcontext() if torch.is_grad_enabled() else failures_told(self._pipe, self.recipe, len(prompts))
+        )
         with attention_kept(denoisers(self.components)), told:
             self._call(self._pipe, **arguments)
 
