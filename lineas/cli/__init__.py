@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from lineas.cli.config_file import keep_config, with_config
 from lineas.cli.console import complain, notes, tolerate_any_encoding
 from lineas.errors import LineasError
 from lineas.version import __version__
@@ -31,6 +32,7 @@ COMMANDS = {
     "export": "Write a steering as a LoRA, a llama.cpp control vector or a steered checkpoint.",
 }
 INTENTS = ("remove", "add", "swap")
+CONFIG = "Options from a TOML file, by their names without dashes; what is given here goes before it."
 FAILED, REFUSED, INTERRUPTED, CLOSED = 1, 2, 130, 141
 
 
@@ -46,9 +48,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     debug = "--debug" in words
     try:
         chosen = next((word for word in words if word in COMMANDS), None)
-        args = parser(chosen).parse_args(words)
+        args = _parsed(chosen, words)
         with notes():
-            args.run(args)
+            written = args.run(args)
+            if written is not None and not getattr(args, "resume", None):
+                keep_config(args, args.command, written)
     except KeyboardInterrupt:
         complain("stopped.")
         return INTERRUPTED
@@ -76,6 +80,22 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def parser(chosen: str | None = None) -> argparse.ArgumentParser:
     """The parser of all commands. Only the chosen one is imported: it adds its options, and `run(args)`."""
+    return _parsers(chosen)[0]
+
+
+def _parsed(chosen: str | None, words: list[str]) -> argparse.Namespace:
+    """The words as options, those of a `--config` file among them."""
+    top, command = _parsers(chosen)
+    bare = _parsers(chosen)[1]
+    if command is not None and bare is not None and chosen is not None:
+        repeats = with_config(command, bare, words[words.index(chosen) + 1 :])
+        command.set_defaults(repeats=repeats, command=chosen)
+    return top.parse_args(words)
+
+
+def _parsers(chosen: str | None) -> tuple[argparse.ArgumentParser, argparse.ArgumentParser | None]:
+    """That of all commands, and that of the chosen one."""
+    own = None
     top = argparse.ArgumentParser(
         prog="lineas", description="Remove or add a concept with one small file and one strength."
     )
@@ -87,10 +107,12 @@ def parser(chosen: str | None = None) -> argparse.ArgumentParser:
         one = commands.add_parser(name, help=summary, description=command.__doc__ if command else summary)
         if command is not None:
             one.set_defaults(command=name)
+            own = one
             command.add_options(one)
+            one.add_argument("--config", metavar="FILE", help=CONFIG)
             one.add_argument("--debug", action="store_true", help="Show the full traceback of an error.")
             one.set_defaults(run=command.run)
-    return top
+    return top, own
 
 
 if __name__ == "__main__":

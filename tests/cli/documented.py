@@ -7,6 +7,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from lineas.cli.config_file import toml_text
+
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 IMAGES = "stabilityai/sdxl-turbo"
@@ -40,6 +42,8 @@ def set_up(folder: Path) -> None:
     task = ROOT / "benchmarks" / "language" / "data" / "everyday"
     for file in ("everyday.yaml", "everyday.jsonl"):
         (folder / file).write_bytes((task / file).read_bytes())
+    asked = {"model": IMAGES, "source": "with.txt", "target": "without.txt", "output": "no-fog.safetensors"}
+    (folder / "no-fog.run.toml").write_text(toml_text("train", asked))
     _write_steerings(folder)
 
 

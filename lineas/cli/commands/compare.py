@@ -31,7 +31,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     models.add_model_options(parser)
 
 
-def run(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> Path:
     from lineas.adapters.images.drawing import Drawer
     from lineas.evaluation.images.blind_comparison import QUESTION, comparison_page
     from lineas.prompts.files import read_prompts
@@ -60,6 +60,7 @@ def run(args: argparse.Namespace) -> None:
     )  # fmt: skip
     write_atomically(output, page.encode())
     say(f"page: {output} ({len(prompts)} pairs; open it in a browser)")
+    return output
 
 
 def _names(args: argparse.Namespace) -> tuple[str, str]:

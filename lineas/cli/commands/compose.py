@@ -6,6 +6,7 @@ In sequence, each acts on what those before it made; as a sum, their order does 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from lineas.cli import files
 from lineas.cli.arguments import weighted_file
@@ -22,7 +23,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--force", action="store_true", help="Replace the output file.")
 
 
-def run(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> Path:
     from lineas.steering.steering import Steering
 
     if len(args.files) < 2:
@@ -35,3 +36,4 @@ def run(args: argparse.Namespace) -> None:
         first = 1.0  # already at its strength
     whole.save(output)
     say(f"steering: {output} ({len(steerings)} in {args.mode}, {len(whole.maps)} sites)")
+    return output

@@ -58,7 +58,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(**chosen)
 
 
-def run(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> Path:
     from lineas.scenes.concepts import concept_sets
     from lineas.scenes.naming import named_concept
 
@@ -87,6 +87,7 @@ def run(args: argparse.Namespace) -> None:
     figures = draw_figures(folder, model.obj, outcome.steering, sets, outcome.figures, report)
     record = files.write_json(_record(concept, facts, report), folder / "report.json")
     say("files: " + "\n       ".join(str(path) for path in (asked.output, *figures, record)))
+    return folder
 
 
 def _trained(model: models.Model, asked: Run, seconds: float) -> tuple[Outcome, dict[str, Any]]:

@@ -7,6 +7,7 @@ Image models: CLIPScore and IMGScore of --prompts; with the bundled model what a
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lineas.cli import files, models
@@ -82,7 +83,7 @@ def _add_image_options(group: Any) -> None:
     )
 
 
-def run(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> Path | None:
     from lineas.steering.steering import Steering
 
     steerings = [Steering.load(path) for path, _ in args.steering]
@@ -93,6 +94,7 @@ def run(args: argparse.Namespace) -> None:
     record = measure(args, model, steerings)
     if output is not None:
         say(f"figures: {files.write_json(record, output)}")
+    return output
 
 
 def _measure_texts(args: argparse.Namespace, model: models.Model, steerings: list[Steering]) -> Any:

@@ -58,7 +58,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--title", default="", metavar="TEXT", help="Shown by LoRA managers.")
 
 
-def run(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> Path:
     from lineas.steering.hub_names import local_path
     from lineas.steering.steering import Steering
 
@@ -69,6 +69,7 @@ def run(args: argparse.Namespace) -> None:
     model = models.load(args.model, args.task, args.recipe, args.dtype, args.device)
     write = {"lora": _lora, "peft": _lora, "gguf": _gguf, "checkpoint": _checkpoint, "easysteer": _easysteer}
     write.get(args.format, _served)(args, steering, model, output)
+    return output
 
 
 def _lora(args: argparse.Namespace, steering: Steering, model: models.Model, output: Path) -> None:

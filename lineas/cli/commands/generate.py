@@ -64,7 +64,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     models.add_chat_option(parser)
 
 
-def run(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> Path:
     from lineas.steering.steering import Steering
 
     prompts = _prompts(args)
@@ -80,6 +80,7 @@ def run(args: argparse.Namespace) -> None:
     files.new_files(output, _names(args, each, model.is_language), args.force)
     make = _texts if model.is_language else _images
     make(args, model, steerings, each, output)
+    return output
 
 
 Each = list[tuple[str, int]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from lineas.cli import files
 from lineas.cli.console import say
@@ -25,7 +26,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> Path:
     from lineas.steering.hub_names import local_path
     from lineas.steering.steering import Steering
 
@@ -39,3 +40,4 @@ def run(args: argparse.Namespace) -> None:
     inverse = steering.inverse(args.min_scale)
     inverse.save(output)
     say(f"steering: {output} ({inverse.provenance.notes.splitlines()[-1]})")
+    return output

@@ -57,7 +57,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_method_options(parser)
 
 
-def run(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> Path:
     if args.seconds is not None and not args.seconds > 0:
         raise ConfigError(f"--seconds is {args.seconds:g}, expected more than 0.")
     method = method_named(args.method or "lineas")
@@ -69,6 +69,7 @@ def run(args: argparse.Namespace) -> None:
     checkpoint = files.checkpoint_of(output, args.resume, args.force)
     with files.claimed(output):
         train(args, method, replace(asked, output=str(output)), state, checkpoint)
+    return output
 
 
 def train(
