@@ -6,11 +6,17 @@ from typing import Any
 
 import torch
 
+from lineas.adapters.processes import join_processes
+
 
 def best_device() -> torch.device:
-    """The best device there is: CUDA (ROCm goes by that name too), else MPS, else XPU, else the CPU."""
+    """The best device there is: CUDA (ROCm goes by that name too), else MPS, else XPU, else the CPU.
+
+    Of several processes, each has a GPU of its own.
+    """
+    several = join_processes()[1] > 1
     if torch.cuda.is_available():
-        return torch.device("cuda")
+        return torch.device("cuda", torch.cuda.current_device()) if several else torch.device("cuda")
     if torch.backends.mps.is_available():
         return torch.device("mps")
     # Older releases of torch have no xpu.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from lineas.adapters.images.loading import load_pipeline
+from lineas.adapters.processes import join_processes
 from lineas.adapters.steered_model import SteeredModel
 from lineas.errors import ConfigError, MismatchError
 from lineas.fitting.problem import Problem
@@ -53,6 +54,8 @@ def fit(
     progress: called after each step; returning True stops and keeps what was learned.
     seconds: time for the fit, whose steps are cut to it; None is no limit. seed: of the noise.
 
+    Processes that `accelerate launch` or `torchrun` started share the fit, and each gets the steering of one.
+
     The model is left as it was. Raises `PromptError`, `SiteError`, `ConfigError` and `MismatchError` before
     anything runs, and `NonFiniteError` with the best steering so far.
     """
@@ -93,6 +96,7 @@ def problem_for(
     Raises `MismatchError` for objects that are neither an image pipeline nor a language model, and
     `ConfigError` for what is of the other kind: a recipe for texts, a max_length or chat for images.
     """
+    join_processes()
     obj = obj.pipe if isinstance(obj, SteeredModel) else obj
     groups = (source, target, preserve)
     if is_image_pipeline(obj):

@@ -11,9 +11,10 @@ import os
 import sys
 from collections.abc import Sequence
 
+from lineas.adapters.processes import launched
 from lineas.cli.config_file import keep_config, with_config
 from lineas.cli.console import complain, notes, tolerate_any_encoding
-from lineas.errors import LineasError
+from lineas.errors import ConfigError, LineasError
 from lineas.version import __version__
 
 COMMANDS = {
@@ -49,6 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         chosen = next((word for word in words if word in COMMANDS), None)
         args = _parsed(chosen, words)
+        _refuse_several(args.command)
         with notes():
             written = args.run(args)
             if written is not None and not getattr(args, "resume", None):
@@ -91,6 +93,14 @@ def _parsed(chosen: str | None, words: list[str]) -> argparse.Namespace:
         repeats = with_config(command, bare, words[words.index(chosen) + 1 :])
         command.set_defaults(repeats=repeats, command=chosen)
     return top.parse_args(words)
+
+
+def _refuse_several(command: str) -> None:
+    if command != "train" and launched() > 1:
+        raise ConfigError(
+            f"{launched()} processes were started to share lineas {command}, and each would do the same. "
+            "Only lineas train shares its work; run this one by itself."
+        )
 
 
 def _parsers(chosen: str | None) -> tuple[argparse.ArgumentParser, argparse.ArgumentParser | None]:

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from lineas.adapters.processes import launched
+
+
+def speaks() -> bool:
+    """Does this process talk? Of several that share a fit, the first alone; errors are told by each."""
+    return launched() == 1 or os.environ["RANK"] == "0"
+
 
 def say(text: str = "") -> None:
     """A line of the result, or several."""
-    print(shown(text), flush=True)
+    if speaks():
+        print(shown(text), flush=True)
 
 
 def complain(text: str) -> None:
@@ -38,7 +47,8 @@ def bar(total: int, what: str, unit: str) -> Any:
     """A tqdm progress bar, shown on terminals only."""
     from tqdm import tqdm
 
-    return tqdm(total=total, desc=what, unit=unit, disable=None, dynamic_ncols=True, leave=False)
+    off = None if speaks() else True
+    return tqdm(total=total, desc=what, unit=unit, disable=off, dynamic_ncols=True, leave=False)
 
 
 @contextmanager
@@ -48,6 +58,8 @@ def notes() -> Iterator[None]:
         usual = warnings.showwarning
 
         def show(message: Any, category: Any, *where: Any, **more: Any) -> None:
+            if not speaks():
+                return
             if category is UserWarning:
                 complain(f"note: {message}")
             else:

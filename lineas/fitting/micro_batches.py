@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from typing import TypeVar
 
 import torch
@@ -12,6 +13,7 @@ import torch
 from lineas.errors import LineasError
 from lineas.fitting.kept_graphs import KeptGraphs
 from lineas.fitting.problem import Group, Problem, Rows
+from lineas.fitting.processes import ElsewhereError, Processes
 from lineas.maths.pooling import Pooling
 
 T = TypeVar("T")
@@ -24,20 +26,23 @@ _MESSAGES = ("out of memory", "can't allocate memory", "not enough memory", "_al
 class MicroBatches:
     """Cuts the groups of a problem into micro-batches, and halves their size whenever memory is short.
 
-    size: prompts at once, 0 to start with the largest group as a whole. keep: may graphs stay in memory?
+    size: prompts at once, 0 to start with the largest group as a whole. keep: may graphs stay in memory? Where
+    several processes share the fit, each runs its share of every group.
     """
 
     def __init__(self, problem: Problem, size: int = 0, keep: bool = True) -> None:
         largest = max(problem.sizes.values())
-        self.problem, self.size = problem, min(size or largest, largest)
+        self.problem, self.size, self.processes = problem, min(size or largest, largest), Processes()
+        sites = [str(site) for site in problem.sites]
+        self.processes.check_same((problem.base_model, problem.prompts_hash, sites, dict(problem.sizes)))
         self.graphs = KeptGraphs(problem, keep)
 
     def of(self, group: Group) -> list[list[int]]:
         """The indices of a group's prompts, cut into micro-batches; empty for a group without prompts."""
-        kinds = self.problem.batch_kinds(group)
+        kinds, size = self.problem.batch_kinds(group), self._at_once(group)
         parts: list[list[int]] = []
         for index, kind in enumerate(kinds):
-            if not parts or len(parts[-1]) == self.size or kind != kinds[parts[-1][0]]:
+            if not parts or len(parts[-1]) == size or kind != kinds[parts[-1][0]]:
                 parts.append([])
             parts[-1].append(index)
         return parts
@@ -48,11 +53,12 @@ class MicroBatches:
         Little of a part is padding then. For sums over prompts, where their order does not matter.
         """
         lengths, kinds = self.problem.lengths(group), self.problem.batch_kinds(group)
+        size = self._at_once(group)
         parts: list[list[int]] = []
         for index in sorted(range(len(lengths)), key=lambda i: (kinds[i], lengths[i]), reverse=True):
             first = parts[-1][0] if parts else index
             unlike = kinds[index] != kinds[first] or lengths[index] < ALIKE * lengths[first]
-            if not parts or len(parts[-1]) == self.size or unlike:
+            if not parts or len(parts[-1]) == size or unlike:
                 parts.append([])
             parts[-1].append(index)
         return parts
@@ -62,18 +68,37 @@ class MicroBatches:
 
         @torch.no_grad()
         def capture() -> Rows:
-            return joined([self.problem.rows(group, part, None, pooling) for part in self.of(group)])
+            return joined(self.each(group, lambda part: self.problem.rows(group, part, None, pooling)))
 
         return self.fitting(capture)
 
+    def each(self, group: Group, run: Callable[[list[int]], Rows]) -> list[Rows]:
+        """What `run` gives for every micro-batch of a group, each run by one of the processes."""
+        parts = self.of(group)
+        return self.gathered([run(part) for part in self.processes.own(parts) or parts[:1]], len(parts))
+
+    def gathered(self, own: Sequence[Rows], count: int) -> list[Rows]:
+        """The rows of all micro-batches, `count` in all, from those that this process ran.
+
+        One that has no share gives those of the first, as a pattern.
+        """
+        if self.processes.count == 1:
+            return list(own)
+        firings = {site: len(rows) for site, rows in own[0].items()}
+        told = self.processes.gather([[t for rows in part.values() for t in rows] for part in own], count)
+        flat = (iter(part) for part in told)
+        return [{site: list(islice(part, n)) for site, n in firings.items()} for part in flat]
+
     def fitting(self, action: Callable[[], T]) -> T:
         """What `action` returns, started over with micro-batches of half the size while memory is short.
+
+        In every process, where it is short in one of them.
 
         Raises `LineasError` when a single prompt does not fit.
         """
         while True:
             try:
-                return action()
+                return self.processes.together(action, is_out_of_memory)
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
@@ -83,8 +108,12 @@ class MicroBatches:
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
 
+    def _at_once(self, group: Group) -> int:
+        """Prompts of a micro-batch: no more than give every process one."""
+        return min(self.size, max(1, -(-self.problem.sizes.get(group, 0) // self.processes.count)))
+
     def _halve(self, error: Exception) -> None:
-        if self.graphs.count:  # what was kept is the first to go
+        if any(self.processes.told(self.graphs.count > 0)):  # what was kept is the first to go
             self.graphs.count, self.graphs.wanted = 0, False
             return
         if self.size == 1:
@@ -112,7 +141,8 @@ def memory_told() -> Iterator[None]:
 def is_out_of_memory(error: BaseException) -> bool:
     """True when the device or the machine refused an allocation, however the backend says so."""
     told = isinstance(error, RuntimeError) and any(text in str(error).lower() for text in _MESSAGES)
-    return isinstance(error, _TYPES) or told
+    elsewhere = isinstance(error, ElsewhereError) and error.memory
+    return isinstance(error, _TYPES) or told or elsewhere
 
 
 def joined(parts: Sequence[Rows]) -> Rows:

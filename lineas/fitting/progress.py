@@ -14,6 +14,7 @@ import torch
 from lineas.errors import ConfigError
 from lineas.fitting.micro_batches import memory_told
 from lineas.fitting.problem import Problem
+from lineas.fitting.processes import Processes
 from lineas.steering.site import Site
 from lineas.steering.steering import Steering
 
@@ -123,7 +124,13 @@ class Steps:
         if self.progress is not None:
             with torch.no_grad():
                 self.stopped = self.progress(told) is True or self.stopped
+        self._agree()
         return told
+
+    def _agree(self) -> None:
+        """Processes that share a fit stop after the same step, where one of them was asked to."""
+        told = Processes().told((self.stopped, self.total))
+        self.stopped, self.total = any(stopped for stopped, _ in told), min(total for _, total in told)
 
     def _keep_to_time(self) -> None:
         if self._limit is None:

@@ -171,6 +171,6 @@ def test_ctrl_c_while_starting_shows_no_traceback(monkeypatch: pytest.MonkeyPatc
     def interrupted(chosen: str | None) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("lineas.cli.parser", interrupted)
+    monkeypatch.setattr("lineas.cli._parsers", interrupted)
     assert main(["info", "x"]) == 130
     assert capsys.readouterr().err == "lineas: stopped.\n"

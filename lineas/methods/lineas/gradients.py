@@ -52,6 +52,7 @@ class FullGradient:
         """None, or what is not finite and the first site in execution order where it is not."""
         while True:
             self.batches.fitting(self._accumulate)
+            self._add_up()
             if self.objective.last.bad_site is not None:
                 return "The cost", self.objective.last.bad_site
             bad = [site for site, each in self.parameters.items() if not _finite(each.gradients())]
@@ -89,15 +90,20 @@ class FullGradient:
 
         More than one micro-batch: a first pass collects the rows, the cost is differentiated with respect to
         them, and each micro-batch's share is sent back, through its graph where it was kept, else through
-        that of a second pass. The last micro-batch is never run twice.
+        that of a second pass. The last micro-batch is never run twice. Of several processes each does so with
+        its own micro-batches; one that has none runs the first, as a pattern of the rows.
         """
-        *others, last = self.batches.of("source")
+        batches = self.batches.of("source")
+        own = self.batches.processes.own(batches)
+        *others, last = own or batches[:1]
         parts = [self._first_pass(batch) for batch in others]
         with self._rows("source", last) as rows:
-            if not others:
+            if len(batches) == 1:
                 self._backward([self.objective.cost(rows)])
                 return
-            shares = self._shares([*parts, rows])
+            shares = self._shares([*parts, rows], len(batches))
+            if not own:
+                return
             self._backward(_flat(rows), shares.pop())
         for batch, share in zip(others, shares, strict=True):
             part = parts.pop(0)
@@ -128,28 +134,49 @@ class FullGradient:
     def _without_graph(self, batch: Sequence[int]) -> Rows:
         return self._with_graph(batch)
 
-    def _shares(self, parts: Sequence[Rows]) -> list[tuple[Tensor, ...]]:
-        """The gradient of the cost with respect to each micro-batch's rows, in the order of `_flat`."""
+    def _shares(self, own: Sequence[Rows], count: int) -> list[tuple[Tensor, ...]]:
+        """The gradient of the cost with respect to this process's rows, in the order of `_flat`.
+
+        count: micro-batches in all processes.
+        """
+        parts = self.batches.gathered(own, count)
         leaves = {
             site: [rows.detach().requires_grad_() for rows in each] for site, each in joined(parts).items()
         }
         self.objective.cost(leaves).backward()
         sizes = zip(*([len(rows) for rows in _flat(part)] for part in parts), strict=True)
         gradients = [torch.zeros_like(leaf) if leaf.grad is None else leaf.grad for leaf in _flat(leaves)]
-        return list(zip(*(g.split(list(n)) for g, n in zip(gradients, sizes, strict=True)), strict=True))
+        each = zip(*(g.split(list(n)) for g, n in zip(gradients, sizes, strict=True)), strict=True)
+        return self.batches.processes.own(list(each))
 
     def _preserve(self) -> None:
         """The preserve term is a sum over prompts, so each micro-batch goes back at once."""
-        for batch in self.batches.alike("preserve") if self.objective.preserves else []:
+        batches = self.batches.alike("preserve") if self.objective.preserves else []
+        for batch in self.batches.processes.own(batches):
             with self._rows("preserve", batch) as rows:
                 self._backward([self.objective.preserve(rows, batch)])
 
+    def _add_up(self) -> None:
+        """Gradients and figures of all prompts, from those of each process's share."""
+        processes, last = self.batches.processes, self.objective.last
+        if processes.count == 1:
+            return
+        shares = processes.told((last.objective - last.preserve, last.preserve, last.bad_site))
+        last.preserve = sum(preserve for _, preserve, _ in shares)
+        # The first one's: all decide by the same number, on whatever kind of device it was computed.
+        last.objective = shares[0][0] + last.preserve
+        last.bad_site = next((site for _, _, site in shares if site is not None), None)
+        everything = [parameter for each in self.parameters.values() for parameter in each.all()]
+        sums = processes.sum([parameter.grad for parameter in everything], everything)
+        for parameter, gradient in zip(everything, sums, strict=True):
+            parameter.grad = gradient
+
     def _parts(self, group: Group) -> list[Rows]:
-        parts = []
-        for batch in self.batches.of(group):
+        def run(batch: list[int]) -> Rows:
             with self._rows(group, batch) as rows:
-                parts.append(rows)
-        return parts
+                return rows
+
+        return self.batches.each(group, run)
 
     @contextmanager
     def _rows(self, group: Group, indices: Sequence[int]) -> Iterator[Rows]:

@@ -64,7 +64,7 @@ class Trainer:
         pooling = poolings(self.config, problem.is_text)
         self.batches = MicroBatches(problem, self.config.micro_batch, not self.config.checkpointing)
         with self._ready():
-            problem.order_sites()
+            self.batches.fitting(problem.order_sites)
             self.objective = captured_objective(self.config, self.batches, pooling)
             if (site := self.objective.start.bad_site) is not None:
                 raise self._not_finite("What the untouched model gives", site, step=0)
