@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentTypeError
 from pathlib import Path
 
-from lineas.apply.strengths import many_strengths, one_strength
+from lineas.apply.strengths import many_strengths, one_strength, weighted_name
 from lineas.errors import ConfigError
 
 MOST = 25
@@ -13,15 +13,11 @@ MOST = 25
 
 def weighted_file(text: str) -> tuple[Path, float]:
     """ "night.safetensors:0.8" -> path and strength; without a strength it is 1."""
-    path, colon, number = text.rpartition(":")
-    if not colon or Path(text).exists():
-        return Path(text), 1.0
     try:
-        return Path(path), strength(number)
-    except ArgumentTypeError:
-        if "/" in number or "\\" in number:  # the colon of C:\folder\file
-            return Path(text), 1.0
-        raise
+        name, value = weighted_name(text)
+    except ConfigError as error:
+        raise ArgumentTypeError(str(error)) from error
+    return Path(name), value
 
 
 def strength(text: str) -> float:

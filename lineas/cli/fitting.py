@@ -5,8 +5,8 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from math import isfinite
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from lineas.cli.console import bar, complain
 if TYPE_CHECKING:
     from lineas.fitting.options import Options
     from lineas.fitting.problem import Problem
-    from lineas.fitting.progress import Progress
+    from lineas.fitting.progress import Callback, Progress
     from lineas.methods.registry import Method
     from lineas.steering.steering import Steering
 
@@ -57,22 +57,38 @@ def fit(
     seconds: float | None = None,
     state: Mapping[str, Any] | None = None,
     save: Callable[[State], Any] | None = None,
+    log: Callback | None = None,
 ) -> Outcome:
     """Run a method to its end, to Ctrl-C or until the time is up. Raises what the method raises.
 
     state: to go on from, for methods that resume. save: called about once a minute with what resumes the fit.
+    log: sees every step too.
     """
+
+    def on_step(told: Progress) -> bool:
+        if log is not None:
+            log(told)
+        return watched(told, shown, interrupted())
+
     watched = _Watched(method.name, save)
     resumed = {"state": state} if method.resumes else {}
     with stop_on_interrupt() as interrupted, bar(0, method.name, "step") as shown:
         try:
-            steering = method.fit(
-                problem, config, lambda told: watched(told, shown, interrupted()), seconds, **resumed
-            )
+            steering = method.fit(problem, config, on_step, seconds, **resumed)
         except Exception:
             watched.keep()
             raise
     return watched.outcome(steering, seconds)
+
+
+@contextmanager
+def logs(trackers: Sequence[str], name: str, settings: Mapping[str, Any]) -> Iterator[Callback | None]:
+    """What `fit` takes as `log`, for the trackers that `--log` names; None for none."""
+    from lineas.fitting.logs import logged
+
+    with ExitStack() as stack:
+        each = [stack.enter_context(logged(tracker, name, settings)) for tracker in trackers]
+        yield (lambda told: [log(told) for log in each]) if each else None
 
 
 class _Watched:

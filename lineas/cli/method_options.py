@@ -24,6 +24,13 @@ def add_train_options(parser: argparse.ArgumentParser) -> None:
         choices=sorted(PRESETS),
         help="Where the options below start: fast (default) or the paper's.",
     )
+    group.add_argument(
+        "--log",
+        action="append",
+        choices=("tensorboard", "trackio", "wandb"),
+        default=[],
+        help="Also write the figures of every step there, where it is installed; give it again for more.",
+    )
     types = get_type_hints(TrainConfig)
     for entry in fields(TrainConfig):
         _add(group, entry, types[entry.name], entry.metadata["help"], _defaults(entry.name))

@@ -16,7 +16,7 @@ from lineas.cli import files, models
 from lineas.cli.commands.demo_figures import draw_figures, table
 from lineas.cli.commands.train import build_problem, cost_change, labelled
 from lineas.cli.console import bar, say
-from lineas.cli.fitting import Outcome, fit, load_optimisers
+from lineas.cli.fitting import Outcome, fit, load_optimisers, logs
 from lineas.cli.method_options import PREFIX, add_train_options, train_config
 from lineas.cli.runs import Run
 from lineas.errors import ConfigError, MissingExtraError, require
@@ -25,6 +25,7 @@ from lineas.methods.registry import method_named
 
 if TYPE_CHECKING:
     from lineas.evaluation.images.concept_report import ConceptReport
+    from lineas.fitting.progress import Callback
     from lineas.scenes.concepts import ConceptSets
     from lineas.steering.steering import Steering
 
@@ -79,7 +80,8 @@ def run(args: argparse.Namespace) -> Path:
         config=asdict(config),
         sites=tuple(args.sites),
     )
-    outcome, facts = _trained(model, asked, args.seconds)
+    with logs(args.log, folder.name, config.settings()) as log:
+        outcome, facts = _trained(model, asked, args.seconds, log)
     start = time.perf_counter()
     report = _measured(model.obj, outcome.steering, concept, sets)
     facts["seconds_to_measure"] = round(time.perf_counter() - start, 1)
@@ -90,12 +92,14 @@ def run(args: argparse.Namespace) -> Path:
     return folder
 
 
-def _trained(model: models.Model, asked: Run, seconds: float) -> tuple[Outcome, dict[str, Any]]:
+def _trained(
+    model: models.Model, asked: Run, seconds: float, log: Callback | None
+) -> tuple[Outcome, dict[str, Any]]:
     """Train, save and say how it went; the facts are for the record."""
     load_optimisers()
     method = method_named("lineas")
     config = method.config(**asked.config)
-    outcome = fit(method, build_problem(model, asked, asked.config["seed"]), config, seconds)
+    outcome = fit(method, build_problem(model, asked, asked.config["seed"]), config, seconds, log=log)
     facts = {"steps": outcome.steps, "seconds": round(outcome.seconds, 1), "stopped": outcome.stopped}
     outcome.steering = labelled(outcome.steering, asked.label)
     files.save_or_rescue(outcome.steering, Path(asked.output))

@@ -8,13 +8,15 @@ from __future__ import annotations
 import argparse
 import shlex
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lineas.cli import files, models
-from lineas.cli.console import complain, say
-from lineas.cli.fitting import Outcome, fit, load_optimisers
+from lineas.cli.console import complain, say, speaks
+from lineas.cli.fitting import Outcome, fit, load_optimisers, logs
 from lineas.cli.method_options import (
     add_method_options,
     add_train_options,
@@ -57,7 +59,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_method_options(parser)
 
 
-def run(args: argparse.Namespace) -> Path:
+def run(args: argparse.Namespace) -> Path | None:
+    """Train, save, and tell where; of several processes the first one does the latter two."""
     if args.seconds is not None and not args.seconds > 0:
         raise ConfigError(f"--seconds is {args.seconds:g}, expected more than 0.")
     method = method_named(args.method or "lineas")
@@ -67,9 +70,9 @@ def run(args: argparse.Namespace) -> Path:
     # A resumed run may replace the file that its own first part wrote.
     output = files.new_file(asked.output, args.force or (args.resume is not None and args.output is None))
     checkpoint = files.checkpoint_of(output, args.resume, args.force)
-    with files.claimed(output):
+    with files.claimed(output) if speaks() else nullcontext():
         train(args, method, replace(asked, output=str(output)), state, checkpoint)
-    return output
+    return output if speaks() else None
 
 
 def train(
@@ -87,14 +90,22 @@ def train(
     # A function given as an option has no name that a file could hold: methods without checkpoints keep it.
     config = method.config(**asked.config) if method.resumes else method_config(args)
     problem = build_problem(model, asked, getattr(config, "seed", 0))
+    keep = partial(keep_run, asked, path=checkpoint) if speaks() else None
     try:
-        outcome = fit(
-            method, problem, config, args.seconds, state, lambda state: keep_run(asked, state, checkpoint)
-        )
+        with logs(args.log if speaks() else (), output.stem, config.settings()) as log:
+            outcome = fit(method, problem, config, args.seconds, state, keep, log)
     except NonFiniteError as error:
-        _keep_last_good(error, output, asked.label)
+        if speaks():
+            _keep_last_good(error, output, asked.label)
         raise
     outcome.steering = _calibrated(outcome, model, asked, config)
+    if speaks():
+        _save(args, outcome, asked, checkpoint)
+    return model, outcome
+
+
+def _save(args: argparse.Namespace, outcome: Outcome, asked: Run, checkpoint: Path) -> None:
+    output = Path(asked.output)
     files.save_or_rescue(labelled(outcome.steering, asked.label), output)
     _report(outcome, asked)
     if outcome.stopped and outcome.state is not None and keep_run(asked, outcome.state(), checkpoint):
@@ -109,7 +120,6 @@ def train(
             f"The steering in {output} changes nothing: no unit is steered. Lower --sparsity if it is given, "
             "or give more prompts or other sites."
         )
-    return model, outcome
 
 
 def _calibrated(outcome: Outcome, model: models.Model, asked: Run, config: Any) -> Steering:
