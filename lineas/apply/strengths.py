@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 from lineas.errors import ConfigError
 
@@ -43,6 +44,19 @@ def one_strength(text: str) -> float:
     if not math.isfinite(value):
         raise ConfigError(f"{text!r} is no strength; expected a number such as 0.8 (0 is off, 1 full)")
     return value
+
+
+def weighted_name(text: str) -> tuple[str, float]:
+    """ "night.safetensors:0.8" -> name of a file and λ; without a strength it is 1. `ConfigError`."""
+    name, colon, strength = text.strip().rpartition(":")
+    if not colon or Path(text).exists():
+        return text.strip(), 1.0
+    try:
+        return name, one_strength(strength)
+    except ConfigError:
+        if "/" in strength or "\\" in strength:  # the colon of C:\folder\file, or of hf:owner/name
+            return text.strip(), 1.0
+        raise
 
 
 def many_strengths(text: str, least: int = 1, most: int = 64, largest: float = math.inf) -> tuple[float, ...]:
