@@ -26,8 +26,8 @@ _MESSAGES = ("out of memory", "can't allocate memory", "not enough memory", "_al
 class MicroBatches:
     """Cuts the groups of a problem into micro-batches, and halves their size whenever memory is short.
 
-    size: prompts at once, 0 to start with the largest group as a whole. keep: may graphs stay in memory? Where
-    several processes share the fit, each runs its share of every group.
+    size: prompts at once, 0 to start with the largest group as a whole. keep: may graphs stay in memory?
+    Where several processes share the fit, each runs its share of every group.
     """
 
     def __init__(self, problem: Problem, size: int = 0, keep: bool = True) -> None:
