@@ -96,10 +96,10 @@ def _parsed(chosen: str | None, words: list[str]) -> argparse.Namespace:
 
 
 def _refuse_several(command: str) -> None:
-    if command != "train" and launched() > 1:
+    if command not in ("train", *INTENTS) and launched() > 1:
         raise ConfigError(
             f"{launched()} processes were started to share lineas {command}, and each would do the same. "
-            "Only lineas train shares its work; run this one by itself."
+            "lineas train and the intents share their work; run this one by itself."
         )
 
 

@@ -65,6 +65,8 @@ def fit(
     log: sees every step too.
     """
 
+    from lineas.fitting.processes import Processes
+
     def on_step(told: Progress) -> bool:
         if log is not None:
             log(told)
@@ -78,7 +80,10 @@ def fit(
         except Exception:
             watched.keep()
             raise
-    return watched.outcome(steering, seconds)
+    outcome = watched.outcome(steering, seconds)
+    # Of several processes one may have been asked to stop before the others heard of it.
+    outcome.stopped = next((why for why in Processes().told(outcome.stopped) if why), "")
+    return outcome
 
 
 @contextmanager

@@ -7,12 +7,14 @@ a part of it. Strength 1 of the file is where prompts that it was not fitted to 
 from __future__ import annotations
 
 import argparse
+from contextlib import nullcontext
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lineas.cli import files, models
 from lineas.cli.commands.train import train
-from lineas.cli.console import say
+from lineas.cli.console import say, speaks
 from lineas.cli.method_options import add_train_options, given_options
 from lineas.cli.runs import Run
 from lineas.errors import ConfigError
@@ -57,13 +59,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_train_options(parser)
 
 
-def run(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> Path | None:
     if args.seconds is not None and not args.seconds > 0:
         raise ConfigError(f"--seconds is {args.seconds:g}, expected more than 0.")
     plan = planned(args)
     say(plan.text())
     if args.plan:
-        return
+        return None
     if args.report:
         from lineas.cli.commands.intent_report import check
 
@@ -72,13 +74,14 @@ def run(args: argparse.Namespace) -> None:
     if args.report:
         files.new_files(output.parent, [f"{output.stem}-report.{end}" for end in ("md", "png")], args.force)
     checkpoint = files.checkpoint_of(output, None, args.force)
-    with files.claimed(output):
+    with files.claimed(output) if speaks() else nullcontext():
         asked = _asked(args, plan, str(output))
         model, outcome = train(args, method_named("lineas"), asked, None, checkpoint)
-    if args.report:
+    if args.report and speaks():
         from lineas.cli.commands.intent_report import report
 
         report(model, plan, (args.concept, getattr(args, "to", None)), outcome.steering, output)
+    return output if speaks() else None
 
 
 def planned(args: argparse.Namespace) -> Plan:
