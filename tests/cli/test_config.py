@@ -28,6 +28,14 @@ VALUES = st.one_of(LEAVES, st.lists(LEAVES, max_size=3))
 WRITING: dict[str, tuple[tuple[str, ...], str, str]] = {
     "demo": (("--steps", "1", "--held-out", "4", "--output", "d"), "d/run.toml", "d/steering.safetensors"),
     "train": ((*TRAIN, "--output", "a.safetensors", "--no-backtrack"), "a.run.toml", "a.safetensors"),
+    **{
+        intent: (
+            (*words, *MODEL, "--steps", "1", "--count", "4", "--output", "i.safetensors"),
+            "i.run.toml",
+            "i.safetensors",
+        )
+        for intent, words in {"remove": ("fog",), "add": ("fog",), "swap": ("a cat", "a dog")}.items()
+    },
     "generate": (("a cat", "a dog", *STEERING, *MODEL, "--output", "g"), "g/run.toml", "g/001-a-dog-0.png"),
     "evaluate": (
         (
@@ -65,6 +73,7 @@ WRITING: dict[str, tuple[tuple[str, ...], str, str]] = {
         "night-lora.safetensors",
     ),
 }
+SLOW = ("demo", "add", "swap")
 TELLING = {"info": 'file = ["night.safetensors"]\nsites = true\n', "models": "sites = true\n"}
 
 
@@ -73,7 +82,7 @@ def test_every_command_is_tried() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [pytest.param(c, marks=[pytest.mark.slow] * (c == "demo")) for c in WRITING]
+    "command", [pytest.param(c, marks=[pytest.mark.slow] * (c in SLOW)) for c in WRITING]
 )
 def test_a_run_writes_the_file_that_repeats_it(
     command: str, lineas: Any, steering_file: Path, monkeypatch: pytest.MonkeyPatch
