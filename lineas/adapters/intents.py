@@ -14,6 +14,7 @@ from lineas.prompts.banks import ADD, REMOVE, SWAP, bank_of
 
 if TYPE_CHECKING:
     from lineas.adapters.images.recipes import Recipe
+    from lineas.fitting.captures import Captures
     from lineas.fitting.progress import Callback
     from lineas.steering.steering import Steering
 
@@ -82,11 +83,13 @@ def carry_out(
     tokenizer: Any = None,
     progress: Callback | None = None,
     seconds: float | None = None,
+    captures: Captures | None = None,
 ) -> Steering:
-    """The calibrated steering of a plan; arguments as in `fit`."""
+    """The calibrated steering of a plan; arguments as in `fit`. captures: shared with other fits."""
     sets, config = plan.sets, plan.config
     model: dict[str, Any] = {"recipe": recipe, "tokenizer": tokenizer, "sites": plan.sites}
     problem = problem_for(obj, sets.source, sets.target, sets.preserve, seed=config.seed, **model)
+    problem.captures = captures
     steering = trainer.fit(problem, config, progress, seconds)
     steering = replace(steering, provenance=steering.provenance.noted(sets.label))
     others = sets.for_calibrating

@@ -26,6 +26,7 @@ COMMANDS = {
     "generate": "Generate images or text with steerings, at one strength or a sweep of them.",
     "evaluate": "Measure a model with steerings: texts or images, with intervals.",
     "compare": "Write a page for a blind comparison of images from two steerings.",
+    "batch": "Make many steerings: the concepts, models and settings of a manifest.",
     "info": "Show where a steering file acts, how strongly, and what it was made from.",
     "models": "List the image models and recipes that are known.",
     "invert": "Write the steering that undoes another one.",

@@ -44,15 +44,23 @@ def with_config(
 
 def read_config(path: str | Path, command: str) -> Values:
     """The entries of a file, by the names of the options without their dashes. Raises `ConfigError`."""
-    toml = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
-    try:
-        told = toml.loads(files.read_text(path))
-    except ValueError as error:
-        raise ConfigError(f"Cannot read the options in {plain(path)}: {plain(error)}.") from error
+    told = read_toml(path)
     meant = told.pop(COMMAND, command)
     if meant != command:
         raise ConfigError(f"{plain(path)} is for lineas {plain(meant)}, not for lineas {command}.")
     return {str(key).replace("_", "-"): value for key, value in told.items()}
+
+
+def read_toml(path: str | Path) -> Values:
+    """A TOML file as it is. Raises `ConfigError`, and `PromptError` where there is none."""
+    toml = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
+    try:
+        told: Values = toml.loads(files.read_text(path))
+    except ValueError as error:
+        if isinstance(error, LineasError):
+            raise
+        raise ConfigError(f"Cannot read {plain(path)}: {plain(error)}.") from error
+    return told
 
 
 def keep_config(args: argparse.Namespace, command: str, output: Path) -> None:

@@ -70,7 +70,10 @@ class MicroBatches:
         def capture() -> Rows:
             return joined(self.each(group, lambda part: self.problem.rows(group, part, None, pooling)))
 
-        return self.fitting(capture)
+        kept = self.problem.captures
+        if kept is None or group == "source":  # whose prompts are those of one fit alone
+            return self.fitting(capture)
+        return kept.rows(self.problem, group, pooling, lambda: self.fitting(capture))
 
     def each(self, group: Group, run: Callable[[list[int]], Rows]) -> list[Rows]:
         """What `run` gives for every micro-batch of a group, each run by one of the processes."""

@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cached_property
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +24,9 @@ from lineas.steering.provenance import Provenance, public_name
 from lineas.steering.site import Site
 from lineas.version import __version__
 
+if TYPE_CHECKING:
+    from lineas.fitting.captures import Captures
+
 Group = Literal["source", "target", "preserve"]
 Rows = dict[Site, list[Tensor]]
 """Per site one [rows, d] tensor for each time that the site fires in a run, in the order of the prompts."""
@@ -34,7 +37,7 @@ class Problem(ABC):
 
     components: the model's modules by component name. sites: in execution order once `order_sites` ran.
     sizes: how many prompts each group holds; "source" and "target" hold at least two.
-    base_model, prompts_hash: for the provenance.
+    base_model, prompts_hash: for the provenance. captures: shared with other fits of the model, or None.
     """
 
     default_sites: ClassVar[str | Sequence[str]]
@@ -62,6 +65,7 @@ class Problem(ABC):
         self.components, self.sites, self.sizes = dict(components), list(sites), dict(sizes)
         self.base_model, self.prompts_hash = base_model, prompts_hash
         self._firings: dict[Site, int] = {}
+        self.captures: Captures | None = None
 
     @abstractmethod
     def run(self, group: Group, indices: Sequence[int]) -> None:
@@ -70,6 +74,10 @@ class Problem(ABC):
     def lengths(self, group: Group) -> list[int]:
         """Positions that each prompt of a group takes in a run, padding apart; 1 where all take the same."""
         return [1] * self.sizes.get(group, 0)
+
+    def run_hash(self, group: Group) -> str:
+        """A hash of what runs of a group depend on beside the weights: its prompts, and how they are run."""
+        return f"{group} {self.prompts_hash}"
 
     def batch_kinds(self, group: Group) -> list[int]:
         """A number for each prompt; neighbours with unlike ones never run in one batch. 0 where all may."""

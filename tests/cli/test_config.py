@@ -57,6 +57,7 @@ WRITING: dict[str, tuple[tuple[str, ...], str, str]] = {
         "compare.run.toml",
         "compare.html",
     ),
+    "batch": (("m.toml", "--retries", "0"), "m/run.toml", "m/toy/remove-fog.safetensors"),
     "invert": (
         ("night.safetensors", "--min-scale", "0.1"),
         "night-inverse.run.toml",
@@ -73,6 +74,8 @@ WRITING: dict[str, tuple[tuple[str, ...], str, str]] = {
         "night-lora.safetensors",
     ),
 }
+UNASKED = ("demo", "batch")
+"""They replace what they wrote without --force."""
 SLOW = ("demo", "add", "swap")
 TELLING = {"info": 'file = ["night.safetensors"]\nsites = true\n', "models": "sites = true\n"}
 
@@ -88,12 +91,13 @@ def test_a_run_writes_the_file_that_repeats_it(
     command: str, lineas: Any, steering_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lineas.scenes.bundled.PIPELINE", steering_file.parent / "toy")
+    Path("m.toml").write_text('models = ["toy"]\n[[concepts]]\nremove = "fog"\nsteps = 1\ncount = 4\n')
     words, config, made = WRITING[command]
     code, _, err = lineas(command, *words)
     assert code == 0, err
     first, text = content(Path(made)), Path(config).read_text()
     Path(made).unlink()
-    code, _, err = lineas(command, "--config", config, *(() if command == "demo" else ("--force",)))
+    code, _, err = lineas(command, "--config", config, *(() if command in UNASKED else ("--force",)))
     assert code == 0, err
     assert Path(config).read_text() == text
     assert content(Path(made)) == first
@@ -148,7 +152,7 @@ def test_steerings_that_are_given_take_the_place_of_those_in_the_file(
             "has the entry step, which lineas train has no option for. Near names: steps",
         ),
         ('command = "demo"\n', "is for lineas demo, not for lineas train"),
-        ("steps = ", "Cannot read the options"),
+        ("steps = ", "Cannot read own.toml"),
         ("steps = true\n", "expected a text or a number"),
         ('steps = "many"\n', "steps in own.toml is many"),
         ("backtrack = 1\n", "expected true or false"),

@@ -97,6 +97,9 @@ class DiffusionProblem(Problem):
                 stack.callback(encoder.register_forward_pre_hook(watch, with_kwargs=True).remove)
             self._denoise([self.prompts[group][index] for index in indices], indices)
 
+    def run_hash(self, group: Group) -> str:
+        return hash_prompts(self.prompts[group], [repr(self.recipe), f"seed {self.seed}"])
+
     def mask(self, site: Site, group: Group, indices: Sequence[int]) -> Tensor | None:
         """[b, s] True at the prompts' tokens with start and end, for sites in text encoders; else None."""
         watch = self._watches.get((_component(site), group, tuple(indices)))

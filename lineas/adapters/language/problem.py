@@ -99,6 +99,9 @@ class LanguageProblem(TextProblem):
         device = input_device(self.model)
         return {name: tensor.to(device) for name, tensor in inputs.items()}
 
+    def run_hash(self, group: Group) -> str:
+        return hash_prompts([repr(text.ids) for text in self._tokens[group]])
+
     def lengths(self, group: Group) -> list[int]:
         """Tokens of each text."""
         return [len(text.ids) for text in self._tokens[group]]
