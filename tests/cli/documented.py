@@ -44,6 +44,8 @@ def set_up(folder: Path) -> None:
         (folder / file).write_bytes((task / file).read_bytes())
     asked = {"model": IMAGES, "source": "with.txt", "target": "without.txt", "output": "no-fog.safetensors"}
     (folder / "no-fog.run.toml").write_text(toml_text("train", asked))
+    many = f'models = ["{IMAGES}"]\n[[concepts]]\nremove = "fog"\nsteps = 1\ncount = 4\n'
+    (folder / "many.toml").write_text(many)
     _write_steerings(folder)
 
 
