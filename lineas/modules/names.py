@@ -65,7 +65,7 @@ def resolve(components: Mapping[str, nn.Module], site: Site | str) -> nn.Module:
     """The module of a site. Raises `SiteError` with near names when there is none."""
     name = site.name if isinstance(site, Site) else site
     for component, root in components.items():
-        if (module := _below(getattr(root, "_orig_mod", root), component, name)) is not None:
+        if (module := _below(without_adapter(getattr(root, "_orig_mod", root)), component, name)) is not None:
             return module
     raise SiteError(f"The model has no module {name!r}. {near_names(name, named_modules(components))}")
 

@@ -30,11 +30,16 @@ WRITING: dict[str, tuple[tuple[str, ...], str, str]] = {
     "train": ((*TRAIN, "--output", "a.safetensors", "--no-backtrack"), "a.run.toml", "a.safetensors"),
     **{
         intent: (
-            (*words, *MODEL, "--steps", "1", "--count", "4", "--output", "i.safetensors"),
+            (*words, *MODEL, "--steps", steps, "--count", "4", "--output", "i.safetensors"),
             "i.run.toml",
             "i.safetensors",
         )
-        for intent, words in {"remove": ("fog",), "add": ("fog",), "swap": ("a cat", "a dog")}.items()
+        # From a start that is no identity one step may end above it.
+        for intent, words, steps in (
+            ("remove", ("fog",), "1"),
+            ("add", ("fog",), "25"),
+            ("swap", ("a cat", "a dog"), "1"),
+        )
     },
     "generate": (("a cat", "a dog", *STEERING, *MODEL, "--output", "g"), "g/run.toml", "g/001-a-dog-0.png"),
     "evaluate": (

@@ -24,7 +24,7 @@ def tiny(toy: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def check_files(folder: Path, out: str) -> dict[str, Any]:
-    assert {path.name for path in folder.iterdir()} == FILES
+    assert {path.name for path in folder.iterdir()} == {*FILES, "run.toml"}
     assert all(str(folder / name) in out for name in FILES)
     assert all(Image.open(folder / name).size > (100, 100) for name in FILES if name.endswith(".png"))
     Steering.load(folder / "steering.safetensors").check()

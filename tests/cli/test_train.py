@@ -44,7 +44,7 @@ def test_training_writes_one_file_and_says_what_happened(lineas: Any, toy: Path)
     assert len(steering.maps) == SITES
     assert steering.provenance.settings["steps"] == 3
     names = sorted(path.name for path in toy.rglob("*") if not path.is_symlink())
-    assert names == ["day.txt", "night.txt", "off.safetensors", "sub"]
+    assert names == ["day.txt", "night.txt", "off.run.toml", "off.safetensors", "sub"]
 
 
 def test_options_reach_the_training(lineas: Any, toy: Path) -> None:
