@@ -106,7 +106,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("shards", type=Path)
     parser.add_argument("output", type=Path)
-    parser.add_argument("--minutes", type=float, default=60.0)
+    parser.add_argument("--minutes", type=float, default=60.0, help="of processor time")
     parser.add_argument("--muon-lr", type=float, default=0.0005)
     parser.add_argument("--adam-lr", type=float, default=2e-4)
     parser.add_argument(
@@ -141,17 +141,17 @@ def train(model: Tapered, old: nn.Module | None, arguments: argparse.Namespace) 
         step, spent = state["step"], state["spent"]
     held_out = pixels(read_shard(arguments.shards / f"{HELD_OUT_SEED:07d}.npz")[0][:64])
     features, stream = ClipFeatures(), examples(arguments.shards, seed=step)
-    start, sums = time.time() - spent, {}
+    start, sums = time.process_time() - spent, {}
 
     def save() -> None:
         state = {"model": model.state_dict(), "optimisers": optimisers.state_dict()}
-        state |= {"step": step, "spent": time.time() - start}
+        state |= {"step": step, "spent": time.process_time() - start}
         torch.save(state, checkpoint.with_suffix(".part"))
         checkpoint.with_suffix(".part").rename(checkpoint)
         stock(model).save_pretrained(arguments.output)
         print(f"held-out mean square error {error(model, held_out):.5f}", flush=True)
 
-    while (progress := (time.time() - start) / (60 * arguments.minutes)) < 1:
+    while (progress := (time.process_time() - start) / (60 * arguments.minutes)) < 1:
         parts = loss(model, old, features, *next(stream))
         sum(parts.values()).backward()
         optimisers.step(ramp(progress))
@@ -159,7 +159,7 @@ def train(model: Tapered, old: nn.Module | None, arguments: argparse.Namespace) 
         step += 1
         if step % EVERY == 0:
             means = "  ".join(f"{name} {value / EVERY:.4f}" for name, value in sums.items())
-            print(f"{time.time() - start:.0f} s  step {step}  {means}", flush=True)
+            print(f"{time.process_time() - start:.0f} s  step {step}  {means}", flush=True)
             sums = {}
         if step % 250 == 0:
             save()

@@ -79,23 +79,23 @@ def train(arguments: argparse.Namespace) -> None:
     stream = batches(arguments.latents, arguments.batch, seed=step)
     generator = torch.Generator().manual_seed(step)
     held_out = read(arguments.latents / f"{HELD_OUT_SEED:07d}.npz")
-    start, values = time.time() - spent, []
+    start, values = time.process_time() - spent, []
 
     def save() -> None:
         state = {"model": model.state_dict(), "optimisers": optimisers.state_dict()}
-        state |= {"step": step, "spent": time.time() - start}
+        state |= {"step": step, "spent": time.process_time() - start}
         torch.save(state, checkpoint.with_suffix(".part"))
         checkpoint.with_suffix(".part").rename(checkpoint)
         print("held-out mean square error by steps", errors(model, held_out), flush=True)
 
-    while (progress := (time.time() - start) / (60 * arguments.minutes)) < 1:
+    while (progress := (time.process_time() - start) / (60 * arguments.minutes)) < 1:
         value = loss(model, next(stream), generator)
         value.backward()
         optimisers.step(ramp(progress, flat=0.4))
         values.append(value.item())
         step += 1
         if step % 50 == 0:
-            print(f"{time.time() - start:.0f} s  step {step}  loss {np.mean(values):.4f}", flush=True)
+            print(f"{time.process_time() - start:.0f} s  step {step}  loss {np.mean(values):.4f}", flush=True)
             values = []
         if step % SAVE_EVERY == 0:
             save()
@@ -106,7 +106,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("latents", type=Path, help="output folder of latents.py")
     parser.add_argument("output", type=Path)
-    parser.add_argument("--minutes", type=float, default=480.0)
+    parser.add_argument("--minutes", type=float, default=480.0, help="of processor time")
     parser.add_argument("--batch", type=int, default=24)
     parser.add_argument("--muon-lr", type=float, default=0.012)
     parser.add_argument("--adam-lr", type=float, default=2e-3)
