@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lineas.adapters.problems import is_image_pipeline, problem_for
 from lineas.adapters.steered_model import SteeredModel
+from lineas.errors import ConfigError
 from lineas.intents.calibration import HELD_OUT_SEED, calibrate
 from lineas.intents.plan import Plan, plan_for
 from lineas.methods.lineas import trainer
@@ -68,6 +69,8 @@ def _carried_out(
 ) -> Steering:
     names = ("recipe", "tokenizer", "progress", "seconds")
     called = {name: options.pop(name) for name in names if name in options}
+    if isinstance(concept, Plan) and concept.intent != intent:
+        raise ConfigError(f"The plan is to {concept.intent}, and {intent} was called. Call {concept.intent}.")
     if isinstance(concept, Plan):
         made = concept.with_settings(**options)
     else:

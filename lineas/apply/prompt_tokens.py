@@ -30,6 +30,8 @@ class TokenWatch:
     def __init__(self, tokenizer: Any = None) -> None:
         # Not the end token of the encoder's configuration, which is another one in Stable Diffusion 1.
         self._end = getattr(tokenizer, "eos_token_id", None)
+        self._specials = torch.tensor(list(getattr(tokenizer, "all_special_ids", ())), dtype=torch.long)
+        self._worded: Tensor | None = None
         self._masks: list[Tensor | None] = []
 
     @property
@@ -50,20 +52,30 @@ class TokenWatch:
         return next(fitting, None)
 
     def now(self, site: Site, z: Tensor) -> Tensor:
-        """[b, s] of the call that z [b, s, d] belongs to, the newest. `MismatchError` where none is known."""
+        """[b, s] of the call that z [b, s, d] belongs to, the newest; all False for prompts without a word.
+
+        `MismatchError` where none is known.
+        """
         mask = self._masks[-1] if self._masks else None
         if mask is None or not _covers(mask, z):
             raise MismatchError(
                 f"{site}: the tokens of the prompts are not known where {list(z.shape)} comes out, so "
                 "virtual tokens have no place. Steer the pipeline, and give prompts as text."
             )
-        return mask
+        return mask if self._worded is None else mask & self._worded.to(mask.device)[:, None]
 
     def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         mask = _real_tokens(self._end, module, args, kwargs)
+        self._worded = self._with_words(mask, kwargs.get("input_ids", args[0] if args else None))
         if mask is not None and self._masks:
             mask = mask | ~mask.any(1, keepdim=True)  # an empty prompt may have no token at all
         self._masks.append(mask)
+
+    def _with_words(self, mask: Tensor | None, ids: Any) -> Tensor | None:
+        """[b] True for prompts with a token that is not a special one; None where that cannot be told."""
+        if mask is None or not isinstance(ids, Tensor) or ids.shape != mask.shape or not len(self._specials):
+            return None
+        return (~torch.isin(ids, self._specials.to(ids.device)) & mask.to(ids.device)).any(1)
 
 
 class NewestTokens(TokenWatch):

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from lineas.fitting.micro_batches import MicroBatches, joined
-from lineas.fitting.problem import Problem, Rows
+from lineas.fitting.problem import Group, Problem, Rows
 from lineas.fitting.progress import fitting_mode
 from lineas.maps.base import Map
 from lineas.maths.pooling import parse_pooling
@@ -34,8 +34,8 @@ HELD_OUT_SEED = 1 << 16
 
 @dataclass(frozen=True)
 class Way:
-    """How far a steering has come: `along` the way from source to target prompts, 1 there; and `off` the
-    target, the mean square distance from it, 1 without a steering."""
+    """How far a steering has come: `along` the way from source to target prompts, 1 there; and `off` it, the
+    mean square distance from the target and how far preserve prompts have moved, 1 without a steering."""
 
     along: float
     off: float
@@ -119,50 +119,66 @@ def way_of(problem: Problem, config: TrainConfig, steering: Steering) -> Callabl
     """The way at a strength, on a problem of other prompts.
 
     Rows are those of the fit, each unit in its spread: coupled in pairs at the sites where both are the same
-    place, or by rank at all sites, as the fit couples them.
+    place, or by rank at all sites, as the fit couples them. Preserve prompts count as they are.
     """
     batches, pooling = MicroBatches(problem, config.micro_batch), parse_pooling(config.rows, config.seed)
     with fitting_mode(problem, gradients=False):
         problem.order_sites()
         target, source = (batches.rows(group, pooling) for group in ("target", "source"))
+        kept = batches.rows("preserve", pooling) if problem.sizes.get("preserve") else {}
     in_pairs = config.coupling == "pair"
     sites = problem.paired_sites() if in_pairs else problem.sites
 
-    def steered(maps: Mapping[Site, Map]) -> Rows:
+    def steered(group: Group, maps: Mapping[Site, Map]) -> Rows:
         def run(part: list[int]) -> Rows:
             def transform(site: Site, z: Tensor) -> Tensor:
                 if site not in maps:
                     return z
-                return problem.steered(maps[site].to(device=z.device), site, z, "source", part)
+                return problem.steered(maps[site].to(device=z.device), site, z, group, part)
 
-            return problem.rows("source", part, transform, pooling)
+            return problem.rows(group, part, transform, pooling)
 
-        return batches.fitting(lambda: joined([run(part) for part in batches.of("source")]))
+        return batches.fitting(lambda: joined([run(part) for part in batches.of(group)]))
 
     known: dict[float, Way] = {}
 
     def way(strength: float) -> Way:
         if strength not in known:
+            maps = steering.at(strength).maps
             with fitting_mode(problem, gradients=False):
-                rows = steered(steering.at(strength).maps)
-            triples = (zip(source[site], target[site], rows[site], strict=True) for site in sites)
-            known[strength] = _way([each for site in triples for each in site], in_pairs)
+                rows = steered("source", maps)
+                others = steered("preserve", maps) if kept else {}
+            known[strength] = _way(
+                _triples(sites, source, target, rows), in_pairs, _triples(sites, kept, kept, others)
+            )
         return known[strength]
 
     return way
 
 
-def _way(rows: list[tuple[Tensor, Tensor, Tensor]], in_pairs: bool) -> Way:
-    """From [n, d] source, [m, d] target and [n, d] steered rows of every site and firing."""
+Triple = tuple[Tensor, Tensor, Tensor]
+
+
+def _triples(sites: Sequence[Site], source: Rows, target: Rows, steered: Rows) -> list[Triple]:
+    """Rows of every site and firing, side by side; none where there are no such prompts."""
+    found = (zip(source[site], target[site], steered[site], strict=True) for site in sites if site in steered)
+    return [each for site in found for each in site]
+
+
+def _way(rows: list[Triple], in_pairs: bool, kept: list[Triple]) -> Way:
+    """From [n, d] source, [m, d] target and [n, d] steered rows of every site and firing; kept: of preserve
+    prompts, [p, d] as they were twice, and steered."""
     sums = torch.zeros(3, dtype=torch.float64)
-    for source, target, steered in rows:
-        unit = spread(source, target)
+    units = [spread(source, target) for source, target, _ in rows]
+    for (source, target, steered), unit in zip(rows, units, strict=True):
         if not in_pairs:
             steered = coupling(steered, target)[0]
             source, target, _ = coupling(source, target)
         whole, moved = (target - source) / unit, (steered - source) / unit
         parts = ((moved * whole).sum(), whole.square().sum(), (moved - whole).square().sum())
         sums += torch.stack(parts).double().cpu()
+    for (was, _, now), unit, (source, _, _) in zip(kept, units, rows, strict=False):
+        sums[2] += float(((now - was) / unit).square().sum()) * len(source) / len(was)
     along, whole, off = sums.tolist()
     return Way(along / whole, off / whole) if whole else Way(0.0, 1.0)
 

@@ -10,7 +10,7 @@ from typing import Any
 from lineas.errors import ConfigError, PromptError
 from lineas.intents.settings import settings_for
 from lineas.methods.lineas.config import TrainConfig
-from lineas.prompts.banks import ADD, EVERYDAY, INTENTS, SCENES, PromptSets, prompt_sets
+from lineas.prompts.banks import ADD, EVERYDAY, INTENTS, SCENES, PromptSets, label, prompt_sets
 from lineas.prompts.files import neutral_captions
 from lineas.prompts.kinds import guessed_kind
 
@@ -89,7 +89,7 @@ def plan_for(
     """
     if examples is not None or others is not None or is_text:
         sets = _own_sets(intent, concept, to, examples, others, preserve, is_text)
-        return Plan(intent, sets, *settings_for(intent, "", is_text, in_pairs=False, seed=seed))
+        return Plan(intent, sets, *settings_for(intent, is_text, in_pairs=False, seed=seed))
     sets = prompt_sets(
         concept,
         kind,
@@ -102,7 +102,7 @@ def plan_for(
         held_out=HELD_OUT,
     )
     sets = sets if preserve is None else replace(sets, preserve=tuple(preserve))
-    sites, settings, why = settings_for(intent, sets.kind, is_text, in_pairs=True, seed=seed)
+    sites, settings, why = settings_for(intent, is_text, in_pairs=True, seed=seed)
     return Plan(intent, sets, sites, settings, (_why_kind(concept, kind, sets.kind, bank), *why))
 
 
@@ -129,9 +129,8 @@ def _own_sets(
             f"To {intent} {concept!r} by examples both lists are needed: examples=… that show it and "
             "others=… that do not (32 each work well). A language model learns from sentences alone."
         )
-    label = " ".join(f"{intent} {concept} {f'for {to}' if to else ''}".split())
     with_it, without, kept = tuple(examples), tuple(others), tuple(preserve or ())
     if is_text and preserve is None and intent != ADD:
         kept = neutral_captions()[:PRESERVED]
     first, second = (without, with_it) if intent == ADD else (with_it, without)
-    return PromptSets(first, second, kept, label)
+    return PromptSets(first, second, kept, label(intent, concept, to))

@@ -20,7 +20,7 @@ BEHIND = {"steer": "text_encoder*", "map": "virtual", "coupling": "pair", "rows"
 """What adds: virtual tokens behind the prompt's own say what it does not."""
 
 
-def settings_for(intent: str, kind: str, is_text: bool, in_pairs: bool, seed: int = 0) -> Setting:
+def settings_for(intent: str, is_text: bool, in_pairs: bool, seed: int = 0) -> Setting:
     """Sites, options of LinEAS and a sentence for each choice.
 
     in_pairs: source and target prompts are the same but for the concept.

@@ -87,7 +87,8 @@ class VirtualTokenMap(Map):
 
     A text encoder fills a prompt up to a fixed length; what stands behind the prompt is seen by the image
     model as well as its words are, and means nothing yet. A prompt too long for k positions behind its end
-    token has the last k instead.
+    token has the last k instead. One
+    without a token of its own is left alone: guidance steers away from the empty prompt.
 
     vectors: [k, d] neutral 0, in the activation's own units. Leading zeros leave positions to others.
     deviation, shift: [d] of the words before them, as in an affine map; neutral 0.
@@ -128,13 +129,14 @@ class VirtualTokenMap(Map):
     def placed(self, real: Tensor) -> VirtualTokenMap:
         order = torch.arange(1, real.shape[1] + 1, device=real.device)
         start, last = (real * order).amax(1) - 1 + int(self.offset), max(0, real.shape[1] - self.slots)
-        if bool((start > last).any()) or bool((start < 0).any()):
+        worded = real.any(1)
+        if bool(((start > last) | (start < 0))[worded].any()):
             warnings.warn(
                 f"A prompt of {int(real.sum(1).max())} tokens leaves no room for {self.slots} virtual ones, "
                 f"of {real.shape[1]} in all: they lie over its words. Shorten the prompt.",
                 stacklevel=2,
             )
-        return replace(self, first=start.clamp(0, last))
+        return replace(self, first=start.clamp(0, last).masked_fill(~worded, -self.slots))
 
     @property
     def slots(self) -> int:

@@ -12,10 +12,9 @@ from lineas.prompts.kinds import guessed_kind
 
 EVERYDAY, SCENES = "everyday captions", "scenes model"
 BANKS = (EVERYDAY, SCENES)
+"""Captions for any model, and scenes in the few words of the bundled one."""
 SERVED = {"lineas/scenes": SCENES}
 """Models that have a bank of their own."""
-"""Captions for any model, and scenes in the few words of the bundled one."""
-
 
 REMOVE, ADD, SWAP = "remove", "add", "swap"
 INTENTS = (REMOVE, ADD, SWAP)
@@ -92,10 +91,30 @@ def prompt_sets(
         raise PromptError(
             "A swap takes two concepts, what is there and what takes its place; others take one."
         )
-    make = _of_scenes if bank == SCENES else _of_captions
-    label = " ".join(f"{intent} {concept} {f'for {to}' if to else ''}".split())
-    kind, sets, held_out_pairs = make(concept, kind, intent, to, count, seed, template, held_out)
-    return PromptSets(*directed(*sets, add=intent == ADD), label, kind, _turned(held_out_pairs, intent))
+    asked = _Asked(concept, kind, intent, to, count, seed, template, held_out)
+    kind, sets, held = (_of_scenes if bank == SCENES else _of_captions)(asked)
+    return PromptSets(
+        *directed(*sets, add=intent == ADD), label(intent, concept, to), kind, _turned(held, intent)
+    )
+
+
+def label(intent: str, concept: str, to: str | None = None) -> str:
+    """An intent in words, such as "swap a cat for a dog"."""
+    return " ".join(f"{intent} {concept} {f'for {to}' if to else ''}".split())
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What a bank is asked for, as `prompt_sets` takes it."""
+
+    concept: str
+    kind: str | None
+    intent: str
+    to: str | None
+    count: int
+    seed: int
+    template: str | None
+    held_out: int
 
 
 Sets = tuple[Prompts, Prompts, Prompts]
@@ -108,49 +127,39 @@ def _turned(sets: HeldOut, intent: str) -> HeldOut:
     return (without, with_it, others, with_it) if intent == ADD else (with_it, without, others, twins)
 
 
-def _of_captions(
-    concept: str,
-    kind: str | None,
-    intent: str,
-    to: str | None,
-    count: int,
-    seed: int,
-    template: str | None,
-    held_out: int,
-) -> Made:
-    kind = kind or guessed_kind(concept).name
-    held_out = max(0, min(held_out, len(neutral_captions()) * 2 // 5 - count))
+def _of_captions(asked: _Asked) -> Made:
+    kind, count = asked.kind or guessed_kind(asked.concept).name, asked.count
+    held_out = max(0, min(asked.held_out, len(neutral_captions()) * 2 // 5 - count))
     sets = concept_prompts(
-        concept, kind, count + held_out, seed, template=template, to=to, appended=intent == ADD
+        asked.concept,
+        kind,
+        count + held_out,
+        asked.seed,
+        template=asked.template,
+        to=asked.to,
+        appended=asked.intent == ADD,
     )
     own = (sets.source[:count], sets.target[:count], sets.preserve[:count])
     with_it, without, others = (each[count:] for each in (sets.source, sets.target, sets.preserve))
     return kind, own, (with_it, without, others, without)
 
 
-def _of_scenes(
-    concept: str,
-    kind: str | None,
-    intent: str,
-    to: str | None,
-    count: int,
-    seed: int,
-    template: str | None,
-    held_out: int,
-) -> Made:
+def _of_scenes(asked: _Asked) -> Made:
     from lineas.scenes.concepts import concept_sets
     from lineas.scenes.naming import KNOWN, named_concept
 
-    if template:
+    if asked.template:
         raise ConfigError(f"The {SCENES} knows few words, so it takes no template. Leave it out.")
-    if not concept.strip():
+    if not asked.concept.strip():
         raise PromptError('The concept is empty. Name what to remove or add, such as "at night".')
-    if kind not in (None, *KINDS, *KNOWN):
+    if asked.kind not in (None, *KINDS, *KNOWN):
         kinds = ", ".join(dict.fromkeys((*KINDS, *KNOWN)))
-        raise PromptError(f"Unknown kind of concept {kind!r}. Expected one of: {kinds}.")
-    found, name = named_concept(concept, kind)
-    other = named_concept(to, found)[1] if to else None
-    sets = concept_sets(found, name, count, seed, held_out, to=other, appended=intent == ADD)
+        raise PromptError(f"Unknown kind of concept {asked.kind!r}. Expected one of: {kinds}.")
+    kind, name = named_concept(asked.concept, asked.kind)
+    other = named_concept(asked.to, kind)[1] if asked.to else None
+    sets = concept_sets(
+        kind, name, asked.count, asked.seed, asked.held_out, to=other, appended=asked.intent == ADD
+    )
     own = (sets.source, sets.target, sets.preserve)
     held = (sets.held_out_with, sets.held_out_target, sets.held_out_without, sets.held_out_twins)
-    return found, own, held
+    return kind, own, held

@@ -51,6 +51,8 @@ def test_the_words_are_enough_on_the_bundled_model(monkeypatch: pytest.MonkeyPat
     assert {map.kind for map in steering.maps.values()} == {"virtual"}
     with pytest.raises(PromptError, match="names none of its concepts"):
         lineas.remove(pipe, "a zeppelin")
+    with pytest.raises(ConfigError, match="The plan is to remove, and add was called"):
+        lineas.add(pipe, plan(pipe, "remove", "at night"))
     with pytest.raises(ConfigError, match="Unknown option stepps"):
         lineas.remove(pipe, "at night", stepps=2)
 

@@ -133,6 +133,29 @@ def test_without_tokens_it_is_refused(pipe: Any) -> None:
         named_modules(module_tree(pipe))[SITE.name](z)
 
 
+def test_an_empty_prompt_is_left_alone_and_a_full_one_beside_it_is_not(pipe: Any) -> None:
+    plain = encoded(pipe, ["", "cat"])
+    with steer(pipe, virtual(pipe)):
+        steered = encoded(pipe, ["", "cat"])
+    assert torch.equal(steered[0], plain[0]) and not torch.equal(steered[1], plain[1])
+
+
+@pytest.mark.parametrize("negative", ["", "dog"])
+def test_guidance_is_trained_as_it_is_drawn(pipe: Any, negative: str) -> None:
+    recipe = Recipe("guided", guidance=3.0, arguments={"negative_prompt": negative})
+    problem = problem_for(pipe, PROMPTS, ["a dog", "dog"], sites="norms+text", recipe=recipe)
+    map = virtual(pipe).maps[SITE]
+
+    def transform(site: Site, z: Tensor) -> Tensor:
+        return problem.steered(map, site, z, "source", [0, 1]) if site == SITE else z
+
+    with torch.no_grad():
+        trained = problem.rows("source", [0, 1], transform)
+        with steer(pipe, Steering({SITE: map})):
+            drawn = problem.rows("source", [0, 1])
+    assert all(torch.equal(a, b) for site in trained for a, b in zip(trained[site], drawn[site], strict=True))
+
+
 def test_it_is_saved_and_loaded(pipe: Any, tmp_path: Path) -> None:
     steering = virtual(pipe)
     both = steering.compose(virtual(pipe, 3, seed=1))

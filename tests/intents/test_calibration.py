@@ -65,6 +65,10 @@ def test_the_way_of_a_fit_is_measured_on_the_model() -> None:
     way = way_of(ToyProblem(), config, steering)
     assert way(0.0) == Way(0.0, 1.0)
     assert way(1.0).along > 0.3 and way(1.0).off < 0.9
+    held, free = ToyProblem((6, 6, 4)), ToyProblem((6, 6, 4))
+    free.sizes["preserve"] = 0
+    with_them, without = (way_of(each, config, steering)(1.0) for each in (held, free))
+    assert with_them.along == without.along and with_them.off > without.off
     halves = way_of(ToyProblem(), TrainConfig(steps=60, coupling="pair", micro_batch=1), steering)
     torch.testing.assert_close(
         torch.tensor([halves(0.5).along, halves(0.5).off]), torch.tensor([way(0.5).along, way(0.5).off])

@@ -26,8 +26,8 @@ def random_map(kind: str) -> Map:
 
 
 def placed(map: Map) -> Map:
-    """The map for prompts of one and of two tokens, where it asks for them."""
-    return map.placed(torch.tensor([[True, False, False], [True, True, False]]))
+    """The map for prompts of two and of three tokens, where it asks for them."""
+    return map.placed(torch.tensor([[True, True, False], [True, True, True]]))
 
 
 @pytest.fixture(params=sorted(FAMILIES))

@@ -107,8 +107,7 @@ class DiffusionProblem(Problem):
 
     def tokens(self, site: Site, z: Tensor, group: Group, indices: Sequence[int]) -> Tensor:
         watch = self._watches.get((_component(site), group, tuple(indices)))
-        mask = watch.real_for(z) if watch is not None else None
-        return super().tokens(site, z, group, indices) if mask is None else mask
+        return super().tokens(site, z, group, indices) if watch is None else watch.now(site, z)
 
     def paired_sites(self) -> list[Site]:
         """Those of the image: a word more moves all tokens behind it."""
