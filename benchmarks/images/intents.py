@@ -87,8 +87,9 @@ def page(results: Results, weights: str) -> str:
     parts = [
         "# Remove, add, swap by default settings",
         "Bundled model, strength 1 as calibrated, held-out prompts and noise. Means over concepts and seeds, "
-        "in brackets 95 % bootstrap intervals over those rows. Settings were chosen on other prompts and noise "
-        "of some of the ten; none on the four. An addition goes into every prompt, so that others change too. "
+        "in brackets 95 % bootstrap intervals over those rows. Settings were chosen on other prompts and "
+        "noise of some of the ten; none on the four. An addition goes into every prompt, so that others "
+        "change too. "
         f"{machine()}. Made by benchmarks/images/intents.py.",
     ]
     for intent in (REMOVE, ADD, SWAP):
