@@ -78,6 +78,12 @@ COMMANDS = (
     ("evaluate", "--sweep", "{}"),
     ("train", "--concept", "x", "--model", "nowhere", "--count", "{}"),
     ("generate", "x", "--seeds", "{}", "--model", "nowhere"),
+    ("remove", "{}", "--plan"),
+    ("add", "x", "--kind", "{}", "--task", "image", "--model", "nowhere", "--plan"),
+    ("swap", "x", "{}", "--task", "image", "--model", "nowhere", "--plan"),
+    ("remove", "x", "--examples", "{}", "--others", "{}", "--task", "text", "--plan"),
+    ("info", "--config", "{}"),
+    ("batch", "{}"),
 )
 
 

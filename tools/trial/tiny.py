@@ -12,10 +12,11 @@ from torch import nn
 from lineas.cli.runs import Run, save_run
 from lineas.fitting.problem import Group, Problem
 from lineas.maps.affine import AffineMap
-from lineas.maps.base import Map
+from lineas.maps.base import FAMILIES, Map
 from lineas.maps.gated import GatedMap
 from lineas.maps.low_rank import LowRankMap
 from lineas.maps.stacked import join
+from lineas.maps.virtual_tokens import VirtualTokenMap
 from lineas.methods.lineas.config import TrainConfig
 from lineas.methods.lineas.trainer import Trainer
 from lineas.steering.provenance import Provenance
@@ -60,7 +61,11 @@ def steerings(folder: Path) -> list[bytes]:
     sparse = AffineMap(torch.zeros(64), torch.eye(64)[3])
     gated = GatedMap(some(WIDTH), some(WIDTH), some(WIDTH), some(1)[0], some(WIDTH), some(WIDTH).abs() + 1)
     low_rank = LowRankMap(some(2, WIDTH), some(2, WIDTH), some(2))
+    virtual = VirtualTokenMap(some(3, WIDTH), some(WIDTH), some(WIDTH), torch.tensor(-1.0))
+    others = [each.identity(WIDTH) for each in FAMILIES.values() if hasattr(each, "identity")]
     sets: list[dict[Site, Map]] = [
+        {Site(f"family.{place}"): map for place, map in enumerate(others)},
+        {Site("1"): virtual, Site("3"): join(virtual, affine, "sequence")},
         {Site("1"): affine, Site("3", 1, 1): affine},
         {Site("1"): sparse},
         {Site("1"): gated, Site("3"): low_rank},
