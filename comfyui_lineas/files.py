@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -55,10 +56,15 @@ def stamp(name: str) -> str:
     return f"{state.st_mtime_ns} {state.st_size}"
 
 
-def save_named(steering: Steering, name: str, precision: Any = "float32") -> str:
-    """Write to output/steering under a new number; returns the path. Raises as `new_path` and `save` do."""
+def save_named(
+    steering: Steering, name: str, precision: Any = "float32", graph: Mapping[str, str] | None = None
+) -> str:
+    """Write to output/steering under a new number; returns the path. Raises as `new_path` and `save` do.
+
+    graph: that made it, see `graph_of`.
+    """
     path = new_path(FOLDER, name)
-    steering.save(path, precision)
+    steering.save(path, precision, graph)
     return str(path)
 
 

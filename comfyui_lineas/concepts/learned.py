@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,10 +39,13 @@ class Learned:
     is_new: bool
 
 
-def learned(model: Any, clip: Any, vae: Any, inputs: ConceptInputs) -> Learned:
+def learned(
+    model: Any, clip: Any, vae: Any, inputs: ConceptInputs, graph: Mapping[str, str] | None = None
+) -> Learned:
     """The steering of a concept for this MODEL and CLIP, trained where no file of the same inputs is there.
 
-    Raises as `train` does, and `PromptError` or `ConfigError` for concepts that cannot be planned.
+    graph: kept in the file, see `graph_of`. Raises as `train` does, and `PromptError` or `ConfigError` for
+    concepts that cannot be planned.
     """
     check_clip(clip)
     reads_text = any(map(acts_on_text, Tree(model, clip).modules))
@@ -51,7 +55,7 @@ def learned(model: Any, clip: Any, vae: Any, inputs: ConceptInputs) -> Learned:
         return _kept(path, plan.text())
     from ..train.training import train
 
-    made = train(model, clip, vae, ConceptRequest(plan, key, inputs))
+    made = train(model, clip, vae, ConceptRequest(plan, key, inputs), graph)
     board().show(usable(made.steering))
     return Learned(made.steering, made.report, f"{made.summary}\n\n{plan.text()}", True)
 

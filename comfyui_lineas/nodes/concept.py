@@ -7,6 +7,7 @@ from typing import Any
 from comfy_api.v0_0_2 import io
 
 from ..concepts.request import ConceptInputs
+from ..graph_kept import HIDDEN, graph_of
 from ..report import picture_and_text
 from .apply import WORDS, strength_input
 from .fields import inputs_of
@@ -24,6 +25,7 @@ class SteerConcept(io.ComfyNode):
             description="Removes, adds or swaps a concept. It is learned on first use, saved to "
             "output/steering, and taken from there whenever the same is asked again.",
             is_output_node=True,
+            hidden=[*HIDDEN],
             inputs=[
                 io.Model.Input("model", tooltip="The model to steer."),
                 io.Clip.Input("clip", tooltip="The text encoder that belongs to the model."),
@@ -49,7 +51,7 @@ class SteerConcept(io.ComfyNode):
         from ..concepts.learned import learned
 
         given = ConceptInputs(**inputs)
-        made = learned(model, clip, vae, given)
+        made = learned(model, clip, vae, given, graph_of(cls.hidden))
         steered = apply_steering(model, clip, made.steering, strength)
         shown: Any = {"text": (made.summary,)}
         if not (made.is_new and given.preview_every):  # else the last preview stays on the node

@@ -7,6 +7,7 @@ from typing import Any
 from comfy_api.v0_0_2 import io
 
 from ..files import load_named, named_files, save_named, stamp
+from ..graph_kept import HIDDEN, graph_of
 from ..notices import board
 from .types import CATEGORY, FileName, Steering, found_by
 
@@ -49,6 +50,7 @@ class SaveSteering(io.ComfyNode):
             description="Writes a steering as one small file to output/steering, for Load Steering.",
             **found_by("save concept", "export steering"),
             is_output_node=True,
+            hidden=[*HIDDEN],
             inputs=[
                 Steering.Input("steering", tooltip="The steering to save."),
                 io.String.Input(
@@ -68,7 +70,7 @@ class SaveSteering(io.ComfyNode):
 
     @classmethod
     def execute(cls, steering: Any, file_name: str, precision: str) -> io.NodeOutput:
-        path = save_named(steering, file_name, precision)
+        path = save_named(steering, file_name, precision, graph_of(cls.hidden))
         board().show(f"saved: {path}")
         return io.NodeOutput(path, ui={"text": (f"saved: {path}",)})
 

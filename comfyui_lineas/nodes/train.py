@@ -6,6 +6,7 @@ from typing import Any
 
 from comfy_api.v0_0_2 import io
 
+from ..graph_kept import HIDDEN, graph_of
 from ..report import picture_and_text
 from ..train.request import TrainRequest
 from .fields import inputs_of
@@ -23,6 +24,7 @@ class TrainSteering(io.ComfyNode):
             "output/steering. Cancel stops within a step and keeps what was learned.",
             **found_by("learn", "train concept", "remove", "erase", "add", "slider", "fit", "activation"),
             is_output_node=True,
+            hidden=[*HIDDEN],
             inputs=[
                 io.Model.Input(
                     "model", tooltip="The model to steer. Models that draw in one step learn best."
@@ -45,7 +47,7 @@ class TrainSteering(io.ComfyNode):
         from ..train.training import train
 
         request = TrainRequest(**options)
-        result = train(model, clip, vae, request)
+        result = train(model, clip, vae, request, graph_of(cls.hidden))
         # The last preview stays on the node; with a picture beside it some frontends show it twice.
         shown: Any = {"text": (result.summary,)}
         if not request.preview_every:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +21,7 @@ from lineas.intents.calibration import HELD_OUT_SEED, calibrate
 from lineas.methods.lineas.trainer import Trainer
 from lineas.steering.steering import Steering
 
-from ..files import FOLDER, new_path, plain_name
+from ..files import FOLDER, new_path, plain_name, save_named
 from ..models.base_models import native_size
 from ..models.one_step import prepared
 from ..notices import board, warnings_told
@@ -55,12 +55,15 @@ class Run:
     costs: list[float] = field(default_factory=list)
 
 
-def train(model: Any, clip: Any, vae: Any, request: Request) -> TrainResult:
+def train(
+    model: Any, clip: Any, vae: Any, request: Request, graph: Mapping[str, str] | None = None
+) -> TrainResult:
     """Fit a steering to a MODEL on the prompts of a request, and save it to output/steering.
 
-    vae: for previews, or None. Cancelling saves what was learned, with a checkpoint, and goes on as ComfyUI's
-    interruption. The model and everything that shares it are as before afterwards, whatever happens.
-    Raises the library's errors for requests that cannot be met, before the model is touched.
+    vae: for previews, or None. graph: kept in the file, see `graph_of`. Cancelling saves what was learned,
+    with a checkpoint, and goes on as ComfyUI's interruption. The model and everything that shares it are as
+    before afterwards, whatever happens. Raises the library's errors for requests that cannot be met, before
+    the model is touched.
     """
     prompts, config, patterns = request.prompts(), request.config(), request.patterns()
     check_clip(clip)
@@ -87,20 +90,19 @@ def train(model: Any, clip: Any, vae: Any, request: Request) -> TrainResult:
         try:
             steering = _run(run, preview, checkpoint, request)
         except memory.InterruptProcessingException:
-            _keep(run, name, checkpoint)
+            _keep(run, name, checkpoint, graph)
             raise
         except NonFiniteError as error:
             if error.steering is not None:
-                error.steering.save(new_path(FOLDER, f"{name}-last-good"))
+                save_named(error.steering, f"{name}-last-good", graph=graph)
             raise
         if held is not None:
             other = ComfyProblem(denoiser, held, seed=request.seed + HELD_OUT_SEED)
             steering = calibrate(other, config, steering)
     steering = request.noted(steering)
-    path = new_path(FOLDER, name)
-    steering.save(path)
+    path = save_named(steering, name, graph=graph)
     checkpoint.unlink(missing_ok=True)
-    return _result(steering, run, str(path))
+    return _result(steering, run, path)
 
 
 @contextmanager
@@ -150,13 +152,12 @@ def _resume(run: Run, checkpoint: Path, request: Request) -> None:
     logging.info("LinEAS: the training goes on after step %d.", run.trainer.step_number)
 
 
-def _keep(run: Run, name: str, checkpoint: Path) -> None:
+def _keep(run: Run, name: str, checkpoint: Path, graph: Mapping[str, str] | None) -> None:
     """Save what was learned before a cancel: a steering to use, and a checkpoint to go on from."""
     done = run.trainer.step_number
     if not done:
         return
-    path = new_path(FOLDER, f"{name}-cancelled")
-    run.trainer.result().save(path)
+    path = save_named(run.trainer.result(), f"{name}-cancelled", graph=graph)
     try:
         save_checkpoint(run.trainer.state(), checkpoint)
     except SteeringFileError as error:

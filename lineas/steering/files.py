@@ -38,11 +38,15 @@ DTYPES = {"float32": torch.float32, "float16": torch.float16}
 
 
 def save_steering(
-    steering: Steering, path: str | Path, dtype: Literal["float32", "float16"] = "float32"
+    steering: Steering,
+    path: str | Path,
+    dtype: Literal["float32", "float16"] = "float32",
+    metadata: Mapping[str, str] | None = None,
 ) -> None:
     """Write a steering to `path`, replacing what is there only when the new file is complete.
 
     dtype: "float32" (exact for float32 maps) or "float16" (half the size, values rounded to 11 bits).
+    metadata: texts of other programs by name, such as ComfyUI's workflow; `load_steering` passes over them.
     Texts of the provenance are cut to what a file may hold. Raises `MapError` when a tensor cannot be stored,
     `SteeringFileError` when the file cannot be written or is larger than what would be read again.
     """
@@ -60,14 +64,15 @@ def save_steering(
         sites.append(asdict(site) | {"kind": map.kind, "width": map.width})
     made = steering.provenance.bounded()
     provenance = {f.name: getattr(made, f.name) for f in fields(made)} | {"settings": dict(made.settings)}
-    metadata = {
+    texts = {
+        **(metadata or {}),
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "sites": json.dumps(sites),
         "provenance": json.dumps(provenance),
     }
-    _check_size(path, steering, metadata)
-    write_atomically(path, safetensors.torch.save(tensors, metadata))
+    _check_size(path, steering, texts)
+    write_atomically(path, safetensors.torch.save(tensors, texts))
 
 
 def load_steering(path: str | Path) -> Steering:

@@ -139,11 +139,16 @@ class Steering:
         """Lines for people: what it is, where it acts by group of sites, how sparsely and how strongly."""
         return "\n".join([*headline(self), *table(self)])
 
-    def save(self, path: str | Path, dtype: Literal["float32", "float16"] = "float32") -> None:
+    def save(
+        self,
+        path: str | Path,
+        dtype: Literal["float32", "float16"] = "float32",
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
         """Write one safetensors file; see `lineas.steering.files.save_steering`."""
         from lineas.steering.files import save_steering
 
-        save_steering(self, path, dtype)
+        save_steering(self, path, dtype, metadata)
 
     @classmethod
     def load(cls, path: str | Path) -> Steering:

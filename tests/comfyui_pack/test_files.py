@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -95,3 +97,24 @@ def test_folders_of_extra_model_paths_stay(monkeypatch: pytest.MonkeyPatch) -> N
     register_folders()
     paths, suffixes = known["steering"]
     assert paths[0] == "/shared/steering" and len(paths) == 4 and suffixes == {".safetensors"}
+
+
+def test_the_graph_that_made_a_file_is_kept_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    import safetensors
+    from comfy.cli_args import args
+
+    from comfyui_lineas.files import save_named
+    from comfyui_lineas.graph_kept import LONGEST, graph_of
+
+    flow = {"nodes": [{"id": 1, "title": "ähm"}], "version": 0.4}
+    sent = SimpleNamespace(prompt={"1": {"class_type": "X"}}, extra_pnginfo={"workflow": flow, "other": 1})
+    path = save_named(steering(), "with-graph", graph=graph_of(sent))
+    with safetensors.safe_open(path, "pt") as file:
+        kept = file.metadata()
+    assert json.loads(kept["workflow"]) == flow and json.loads(kept["prompt"]) == sent.prompt
+    assert "other" not in kept and Steering.load(path).allclose(steering())
+
+    large = SimpleNamespace(prompt={"1": "x" * LONGEST}, extra_pnginfo=None)  # sent by a script
+    assert graph_of(None) == graph_of(large) == {}
+    monkeypatch.setattr(args, "disable_metadata", True)
+    assert graph_of(sent) == {}

@@ -106,14 +106,25 @@ class ComfyClient:
             urllib.request.Request(f"{self.url}/interrupt", data=b"{}"), timeout=60
         ).close()
 
-    def run(self, prompt: dict[str, Any], watch: Watch | None = None, patience: float = 300) -> Run:
+    def run(
+        self,
+        prompt: dict[str, Any],
+        watch: Watch | None = None,
+        patience: float = 300,
+        workflow: dict[str, Any] | None = None,
+    ) -> Run:
         """Queue a prompt in the API's format and follow it to its end.
+
+        workflow: the same graph as the editor has it, which it sends along for the files.
 
         Raises:
             RejectedError: the server does not accept the prompt.
             TimeoutError: no end within `patience` seconds; the prompt is interrupted first.
         """
-        return asyncio.run(self._run(prompt, watch, patience))
+        sent = {"prompt": prompt, "client_id": uuid.uuid4().hex}
+        if workflow is not None:
+            sent["extra_data"] = {"extra_pnginfo": {"workflow": workflow}}
+        return asyncio.run(self._run(sent, watch, patience))
 
     def images(self, run: Run, node: str) -> list[np.ndarray]:
         """[h, w, 3] uint8 per picture that a node showed or saved."""
@@ -123,19 +134,16 @@ class ComfyClient:
         data = self.read("/view", **{key: found[key] for key in ("filename", "subfolder", "type")})
         return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
 
-    async def _run(self, prompt: dict[str, Any], watch: Watch | None, patience: float) -> Run:
+    async def _run(self, sent: dict[str, Any], watch: Watch | None, patience: float) -> Run:
         import aiohttp
 
-        client_id = uuid.uuid4().hex
-        address = f"{self.url}/ws?clientId={client_id}"
+        address = f"{self.url}/ws?clientId={sent['client_id']}"
         async with (
             aiohttp.ClientSession() as session,
             session.ws_connect(address, max_msg_size=0) as socket,
         ):
             await socket.send_json({"type": "feature_flags", "data": {"supports_preview_metadata": True}})
-            async with session.post(
-                f"{self.url}/prompt", json={"prompt": prompt, "client_id": client_id}
-            ) as answer:
+            async with session.post(f"{self.url}/prompt", json=sent) as answer:
                 accepted = await answer.json()
             if answer.status != 200:
                 raise RejectedError(accepted)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
+import safetensors
 from comfyui_server.conftest import workflow
 from comfyui_server.graph import BYPASSED, edited, find, with_mode
 
@@ -22,7 +25,7 @@ AFTER, BEFORE = titled("With the steering"), titled("Without it")
 def trained(comfy):
     """The workflow, run once: (prompt, run)."""
     prompt = comfy.prompt(workflow("Try it now"), steps=3, seed=11, learning_rate=0.2)
-    return prompt, comfy.run(prompt)
+    return prompt, comfy.run(prompt, workflow=workflow("Try it now"))
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +61,16 @@ def test_figures_and_path_stand_on_the_node(trained):
     prompt, run = trained
     [text] = [text for node, text in run.texts if node == find(prompt, TRAIN)][-1:]
     assert "3 steps" in text and "saved: " in text
+
+
+def test_the_file_holds_the_workflow_that_made_it(trained):
+    prompt, run = trained
+    [text] = [text for node, text in run.texts if node == find(prompt, TRAIN)][-1:]
+    path = text.partition("saved: ")[2].splitlines()[0]
+    with safetensors.safe_open(path, "pt") as file:
+        kept = file.metadata()
+    assert json.loads(kept["workflow"]) == workflow("Try it now")
+    assert json.loads(kept["prompt"])[find(prompt, TRAIN)]["class_type"] == TRAIN
 
 
 def test_a_steering_that_does_not_act_says_so_on_its_node(comfy):

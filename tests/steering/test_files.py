@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import safetensors
 import safetensors.torch
 import torch
 from hypothesis import given
@@ -138,6 +139,15 @@ def test_float16_is_half_as_large_and_comes_back_as_float32(tmp_path: Path) -> N
     loaded = load_steering(tmp_path / "half").maps[Site("a")].tensors()["shift"]
     assert (tmp_path / "half").stat().st_size < 5000
     assert torch.equal(loaded, values.half().float()) and loaded.dtype == torch.float32
+
+
+def test_texts_of_other_programs_lie_beside_ours_and_change_nothing(path: Path) -> None:
+    one = Steering({Site("a"): AffineMap(torch.ones(1), torch.zeros(1))}, Provenance(notes="of mine"))
+    one.save(path, metadata={"workflow": '{"nodes": []}', "sites": "[]"})
+    with safetensors.safe_open(path, "pt") as file:
+        assert file.metadata()["workflow"] == '{"nodes": []}'
+    again = Steering.load(path)
+    assert again.allclose(one, 0, 0) and again.provenance == one.provenance
 
 
 def test_what_does_not_fit_the_dtype_is_refused(path: Path) -> None:

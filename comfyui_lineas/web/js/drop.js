@@ -1,5 +1,5 @@
 // A steering file that is dropped on the graph becomes a Load & Apply node, or goes into the one that it falls on.
-// Opened by the menu it is any other file: the workflow in it opens.
+// Dropped with Shift, or opened by the menu, it is as any picture: the workflow in it opens.
 
 import { api } from "../../../scripts/api.js";
 import { app } from "../../../scripts/app.js";
@@ -14,7 +14,8 @@ let place = [0, 0];
 
 // Where a file fell: the drop is handled after this listener, which only looks.
 function watch(event) {
-  dropped = new Set([...(event.dataTransfer?.files ?? [])].map((file) => file.name));
+  const files = event.shiftKey ? [] : (event.dataTransfer?.files ?? []);
+  dropped = new Set([...files].map((file) => file.name));
   const canvas = app.canvas;
   const box = canvas.canvas.getBoundingClientRect();
   place = canvas.ds.convertCanvasToOffset([event.clientX - box.left, event.clientY - box.top]);
