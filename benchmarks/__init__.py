@@ -1,1 +1,1 @@
-"""Measurements; every one is a command: python -m benchmarks.images.erasure --help."""
+"""Measurements; every one is a command: python -m benchmarks.images.intents --help."""

@@ -22,13 +22,14 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from benchmarks.images.erasure import END_TO_END, NOISE, weights
+from benchmarks.images.concepts import weights_there
 from benchmarks.report import machine, pooled, table
 from benchmarks.results import Results
 from lineas import fit
 from lineas.adapters.images.drawing import Drawer
 from lineas.evaluation.images.concept_report import concept_report
 from lineas.evaluation.rates import Rate, joint_rate, presence_rate, retain_rate
+from lineas.intents.settings import REMOVING
 from lineas.scenes.bundled import load_pipeline
 from lineas.scenes.concepts import concept_sets
 from lineas.scenes.detector import Detector
@@ -37,7 +38,9 @@ from lineas.steering.steering import Steering
 
 CONCEPTS = ("time:night", "weather:rain")
 PAIRS = (("time:night", "style:pixel art"), ("weather:rain", "object:clock"))
-HELD_OUT, COMPOSED_STEPS = 64, 40
+HELD_OUT, COMPOSED_STEPS, NOISE = 64, 40, 5000
+END_TO_END: dict[str, Any] = {name: REMOVING[name] for name in ("sites", "steer")}
+"""Steered at the text encoder, by a cost there and at the UNet."""
 TITLE = """# Ablations and compositions on the bundled model
 
 `python -m benchmarks.images.image_ablations C D`, on {machine}.
@@ -192,7 +195,7 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--only", nargs="+", help="labels of table C")
     parser.add_argument("--output", type=Path, default=Path("out/results"))
     arguments = parser.parse_args(words)
-    results, model = Results(arguments.output / "image_ablations.jsonl"), weights()
+    results, model = Results(arguments.output / "image_ablations.jsonl"), weights_there()
     results.compute({"kind": "machine", "model": model}, machine)
     bench = Bench(results)
     if "C" in arguments.tables:

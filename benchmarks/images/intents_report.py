@@ -1,0 +1,187 @@
+"""The page of table B, from the rows that are there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from benchmarks.images.bench import PLACES, PUBLISHED, PUBLISHED_STEPS, TRIED, Way, rivals
+from benchmarks.images.choosing import CONCEPTS
+from benchmarks.images.concepts import NEVER_TUNED, concepts_of, swapped_for
+from benchmarks.report import machine, pooled, table
+from benchmarks.results import Key, Results
+from lineas.evaluation.rates import Rate, bootstrap_interval
+from lineas.prompts.banks import ADD, REMOVE, SWAP
+
+Row = Mapping[str, Any]
+Rows = dict[str, dict[int, Row]]
+"""By concept and seed."""
+Figure = Callable[[Row], Mapping[str, int]]
+"""A rate of a row, as hits and total."""
+BY_INTENT = "LinEAS by intent"
+PLACED = {"norms": "UNet norms", "attention": "UNet attentions", "text": "text encoder norms"}
+FIGURES = ("done", "rest_kept", "all_kept")
+HEAD = f"""# Remove, add, swap: LinEAS by intent, beside every other method
+
+Bundled model, 32 held-out prompts a concept and 32 about other things, drawn from noise that no fit saw. The
+detector that comes with the model reads the images.
+
+- As wanted: images without what was to go, or with what was to come.
+- All the rest kept: as wanted, and all else that the prompt names and its unsteered image shows is there.
+- Other prompts kept: what images of prompts about other things still show of what they showed. An addition
+  goes into every prompt, and may take the place of something there.
+- Prompting is the oracle: the words left out, added or exchanged.
+
+Means over concepts (of a concept's seeds first), in brackets 95 % bootstrap intervals over concepts drawn
+anew; where all concepts have 0 or all have 100 %, Wilson's interval over images. LinEAS by intent is what
+`lineas remove`, `add` and `swap` give by default, at its calibrated strength 1. {PUBLISHED}: affine maps at
+all norms of the UNet, pooled means coupled by rank, no preserve prompts, {PUBLISHED_STEPS} steps of the
+preset fast, strength 1. Every other method has its own default options, and of {len(PLACES)} places and
+rising strengths those with the highest "all the rest kept" times "other prompts kept" on {TRIED} + {TRIED}
+other prompts and other noise of {", ".join(CONCEPTS)}. Settings of the intents were chosen on other prompts
+and noise of some of the ten; none on {", ".join(NEVER_TUNED)}. AurA can only take away."""
+
+
+def row_key(weights: str, intent: str, concept: str, seed: int, way: Way | None = None) -> Key:
+    """Of a row; way: None is LinEAS by intent."""
+    key: Key = {"intent": intent, "concept": concept, "seed": seed, "weights": weights}
+    return key if way is None else key | {"method": way.name, "sites": way.sites, "strength": way.strength}
+
+
+def page(results: Results, weights: str) -> str:
+    """All tables that have rows."""
+    parts = [HEAD, f"{machine()}. Made by benchmarks/images/intents.py."]
+    for intent in (REMOVE, ADD, SWAP):
+        if ways := ways_of(results, weights, intent):
+            parts.append(f"## {intent.capitalize()}")
+            parts += [_overall(intent, ways, concepts_of(intent))]
+            if intent != SWAP and any(name in rows for _, rows in ways.items() for name in NEVER_TUNED):
+                parts += [f"Of these, {', '.join(NEVER_TUNED)}:", _overall(intent, ways, NEVER_TUNED)]
+            parts += [_each(intent, ways)]
+            if BY_INTENT in ways:
+                parts += [f"{BY_INTENT}, each fit:", _fits(intent, ways[BY_INTENT])]
+    return "\n\n".join(parts) + "\n"
+
+
+def ways_of(results: Results, weights: str, intent: str) -> dict[str, Rows]:
+    """Name of the way, with its place and λ -> its rows; a choice that was made anew drops the older rows."""
+    found: dict[str, Rows] = {}
+    for name in (None, *rivals(intent)):
+        place: dict[str, Any] = {}
+        if name is not None and name != PUBLISHED:
+            where = {"kind": "chosen", "intent": intent, "method": name, "weights": weights}
+            value = next((v for _, v in results.find(**where)), None)
+            if value is None:
+                continue
+            place = {"sites": value["sites"], "strength": value["strength"]}
+        rows: Rows = {}
+        wanted = {"kind": None, "intent": intent, "weights": weights, "method": name, **place}
+        for key, value in results.find(**wanted):
+            rows.setdefault(key["concept"], {})[key["seed"]] = value
+        if rows:
+            label = f"{name}, {PLACED[place['sites']]}, λ = {place['strength']:g}" if place else name
+            found[label or BY_INTENT] = rows
+    return found
+
+
+def mean_over_concepts(
+    rows: Rows, concepts: Iterable[str], figure: Figure
+) -> tuple[float, float, float] | None:
+    """Mean and interval of a rate over those of the concepts that have rows; None without any."""
+    there = [list(rows[each].values()) for each in concepts if each in rows]
+    rates = [rate for rate in (pooled(figure(row) for row in each) for each in there) if rate.total]
+    if not rates:
+        return None
+    values = [rate.value for rate in rates]
+    mean = sum(values) / len(values)
+    if mean in (0.0, 1.0):
+        low, high = Rate(sum(rate.hits for rate in rates), sum(rate.total for rate in rates)).interval
+    else:
+        low, high = bootstrap_interval(values, [1.0] * len(values))
+    return mean, low, high
+
+
+def _overall(intent: str, ways: Mapping[str, Rows], concepts: Sequence[str]) -> str:
+    lines = []
+    first = next(iter(ways.values()))
+    for name, way in (("untouched model", "unsteered"), ("prompting (the oracle)", "prompting")):
+        cells = [_text(mean_over_concepts(first, concepts, _figure(way, each))) for each in FIGURES]
+        lines.append((name, _count(first, concepts), *cells, "–"))
+    for name, rows in ways.items():
+        figures = [_figure("steered", each) for each in FIGURES]
+        cells = [
+            _text(mean_over_concepts(rows, concepts, each)) for each in (*figures, lambda r: r["others_kept"])
+        ]
+        if _count(rows, concepts):
+            lines.append((name, _count(rows, concepts), *cells))
+    heads = (intent, "concepts, seeds", "as wanted", "rest kept", "all the rest kept", "other prompts kept")
+    return table(heads, lines)
+
+
+def _count(rows: Rows, concepts: Sequence[str]) -> str:
+    """How many concepts, and which seeds each of them has; a seed that not all have is in brackets."""
+    there = [set(rows[each]) for each in concepts if each in rows]
+    if not there:
+        return ""
+    whole, some = set.intersection(*there), set.union(*there)
+    seeds = [str(each) if each in whole else f"({each})" for each in sorted(some)]
+    return f"{len(there)} of {len(concepts)}, {' '.join(seeds)}"
+
+
+def _figure(way: str, name: str) -> Figure:
+    return lambda row: row[way][name]
+
+
+def _text(found: tuple[float, float, float] | None) -> str:
+    return "–" if found is None else "{:.1%} ({:.1%} to {:.1%})".format(*found)
+
+
+def _each(intent: str, ways: Mapping[str, Rows]) -> str:
+    """Concepts by ways: as wanted / all the rest kept / other prompts kept."""
+    lines = []
+    for concept in concepts_of(intent):
+        cells = []
+        for rows in ways.values():
+            seeds = list(rows.get(concept, {}).values())
+            rates = [
+                pooled(figure(row) for row in seeds)
+                for figure in (
+                    _figure("steered", "done"),
+                    _figure("steered", "all_kept"),
+                    lambda r: r["others_kept"],
+                )
+            ]
+            cells.append(" / ".join(f"{rate.value:.0%}" for rate in rates) if seeds else "–")
+        lines.append((_named(intent, concept), *cells))
+    return table(("as wanted / all the rest kept / other prompts kept", *ways), lines)
+
+
+def _fits(intent: str, rows: Rows) -> str:
+    heads = (
+        "concept",
+        "seed",
+        "as wanted",
+        "prompting",
+        "rest kept",
+        "by prompting",
+        "strength unit",
+        "CPU s",
+    )
+    lines = []
+    for concept in concepts_of(intent):
+        for seed, row in sorted(rows.get(concept, {}).items()):
+            rates = [
+                pooled([row[way][figure]])
+                for figure in ("done", "rest_kept")
+                for way in ("steered", "prompting")
+            ]
+            tail = (f"{row['strength_unit'] or 1:g}", f"{row['cpu_seconds']:.0f}")
+            lines.append(
+                (_named(intent, concept), str(seed), *(f"{rate.value:.0%}" for rate in rates), *tail)
+            )
+    return table(heads, lines)
+
+
+def _named(intent: str, concept: str) -> str:
+    to = swapped_for(intent, concept)
+    return f"{concept} → {to}" if to else concept
