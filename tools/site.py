@@ -54,7 +54,7 @@ def place(path: str) -> str:
     if path == "README.md":
         return "index.md"
     if path == "docs/results":  # a folder has no page
-        return "results/erasure.md"
+        return "results/intents.md"
     name = path.removeprefix("docs/")
     if name.endswith(".ipynb"):
         return f"{name.removesuffix('.ipynb')}.md"
