@@ -8,7 +8,7 @@ import json
 import shlex
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from lineas.steering.steering import Steering
 
 CHECKPOINT = ".checkpoint"
+PATIENCE = 0.2
+"""Seconds that a lock may take to be taken, as when its last holder is just going."""
 
 
 def new_file(path: str | Path, force: bool = False, suffix: str = ".safetensors") -> Path:
@@ -98,26 +100,24 @@ def checkpoint_of(output: Path, resumed: str | Path | None, force: bool) -> Path
 def claimed(output: Path) -> Iterator[None]:
     """No other process trains to this output until the block ends, however it ends.
 
-    Raises `SteeringFileError` when one does. Where the system has no such locks (Windows) nothing is claimed.
+    Raises `SteeringFileError` when one does.
     """
-    try:
-        import fcntl
-    except ImportError:
-        yield
-        return
+    from filelock import FileLock, Timeout
+
     name = hashlib.sha256(output.name.encode()).hexdigest()[:12]
     lock = output.with_name(f".lineas-{name}.lock")
-    with open(lock, "ab") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise SteeringFileError(
-                f"Another process is training to {output} at the moment. Choose another --output, or wait."
-            ) from error
+    try:
+        held = FileLock(lock).acquire(timeout=PATIENCE, poll_interval=PATIENCE / 4)
+    except Timeout as error:
+        raise SteeringFileError(
+            f"Another process is training to {output} at the moment. Choose another --output, or wait."
+        ) from error
+    with held:
         try:
             yield
         finally:
-            lock.unlink(missing_ok=True)
+            with suppress(OSError):  # Windows removes it after the release, as what is open stays there
+                lock.unlink()
 
 
 def folder(path: str | Path) -> Path:

@@ -114,6 +114,26 @@ def test_a_second_process_with_the_same_output_is_refused(lineas: Any, toy: Path
     assert not list(toy.glob(".lineas*"))
 
 
+def test_a_lock_that_its_holder_removed_meanwhile_is_none(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fcntl = pytest.importorskip("fcntl")
+    lock, locks = fcntl.flock, []
+
+    def as_the_former_ends(file: int, how: int) -> None:
+        for old in () if locks else toy.glob(".lineas*.lock"):
+            locks.append(how)
+            old.unlink()
+        lock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", as_the_former_ends)
+    with (
+        files.claimed(toy / "a.safetensors"),
+        pytest.raises(SteeringFileError, match="Another process"),
+        files.claimed(toy / "a.safetensors"),
+    ):
+        pass
+    assert locks and not list(toy.glob(".lineas*"))
+
+
 def test_the_last_good_steering_replaces_no_other(toy: Path) -> None:
     first = toy / "x-last-good.safetensors"
     assert files.free_name(first) == first
