@@ -210,14 +210,21 @@ def _killed_once(job: Job, retries: int) -> Result:
     return Result(job, {"cost": 1.0}, 0.1, b"steering")
 
 
-@pytest.mark.slow
-def test_by_ray_a_killed_worker_costs_one_job_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def by_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its processes find what is tested, and get their share of a busy machine."""
     pytest.importorskip("ray")
+    root = str(Path(__file__).parents[2])
+    monkeypatch.setenv("PYTHONPATH", f"{root}{os.pathsep}{root}/tests")
+    monkeypatch.setenv("RAY_worker_niceness", "0")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("by_ray")
+def test_by_ray_a_killed_worker_costs_one_job_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from lineas.cli.batch import ray_workers
 
-    root = str(Path(__file__).parents[2])
     monkeypatch.setenv("LINEAS_TEST_FOLDER", str(tmp_path))
-    monkeypatch.setenv("PYTHONPATH", f"{root}{os.pathsep}{root}/tests")
     monkeypatch.setattr(ray_workers, "work", _killed_once)
     jobs = [Job("remove", concept, None, "m", "", {}) for concept in ("one", "two", "three", "four")]
     results = Results(tmp_path / "out", jobs)
@@ -230,11 +237,8 @@ def test_by_ray_a_killed_worker_costs_one_job_again(tmp_path: Path, monkeypatch:
 
 
 @pytest.mark.slow
-def test_the_command_spreads_its_jobs_by_ray(
-    lineas: Any, manifest: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pytest.importorskip("ray")
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+@pytest.mark.usefixtures("by_ray")
+def test_the_command_spreads_its_jobs_by_ray(lineas: Any, manifest: Path) -> None:
     code, _, err = lineas("batch", manifest, "--ray", "--workers", "2")
     assert code == 0, err
     assert len(rows(manifest.parent / "many")) == 3

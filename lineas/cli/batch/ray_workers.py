@@ -10,6 +10,10 @@ from lineas.cli.batch.worker import Result, Worker
 from lineas.errors import LineasError, plain, require
 
 LOCAL = "local"
+STARTS = 3
+"""Times that a local Ray is tried to be started."""
+STORE = 2**28
+"""Bytes for results on their way from a local worker, a few MB each. Ray would take a third of the memory."""
 _worker: Worker | None = None
 
 
@@ -31,16 +35,7 @@ def results_by_ray(
     any. Raises `LineasError` where Ray cannot be started or joined.
     """
     ray = require("ray", "ray")
-    try:
-        started = (
-            {"num_cpus": workers, "include_dashboard": False} if address == LOCAL else {"address": address}
-        )
-        ray.init(**started, log_to_driver=False, configure_logging=False, ignore_reinit_error=True)
-    except Exception as error:
-        raise LineasError(
-            f"Ray cannot be started or joined at {address!r}: {plain(error)}. Start a cluster with ray start "
-            "--head, or leave --ray without an address to start one here."
-        ) from error
+    _start(ray, address, workers)
     try:
         gpus = ray.cluster_resources().get("GPU", 0)
         # max_calls: processes keep their model between jobs, with a GPU too.
@@ -49,6 +44,25 @@ def results_by_ray(
         yield from _as_they_come(ray, {remote.remote(job, retries): job for job in jobs})
     finally:
         ray.shutdown()
+
+
+def _start(ray: Any, address: str, workers: int | None) -> None:
+    """Start Ray here, or join it. Ray gives its node 15 seconds for what a busy machine takes longer for when
+    nothing of it is in memory yet; the next start finds it there."""
+    local = {"num_cpus": workers, "include_dashboard": False, "object_store_memory": STORE}
+    options: dict[str, Any] = local if address == LOCAL else {"address": address}
+    for left in reversed(range(STARTS if address == LOCAL else 1)):
+        try:
+            ray.init(**options, log_to_driver=False, configure_logging=False, ignore_reinit_error=True)
+            return
+        except Exception as error:
+            ray.shutdown()
+            if left:
+                continue
+            raise LineasError(
+                f"Ray cannot be started or joined at {address!r}: {plain(error).rstrip('.')}. Start a "
+                "cluster with ray start --head, or leave --ray without an address to start one here."
+            ) from error
 
 
 def _as_they_come(ray: Any, waiting: dict[Any, Job]) -> Iterator[Result]:
