@@ -99,14 +99,23 @@ class RandomProblem(Problem):
         )
 
 
-def unet_problem(size: str, prompts: int, dtype: torch.dtype, device: str, latent: int = 0) -> RandomProblem:
-    """A UNet of SDXL's shape (2.57 G parameters), or a tiny one with the same inputs."""
+def unet_problem(
+    size: str, prompts: int, dtype: torch.dtype, device: str, layers: int = 0, latent: int = 0
+) -> RandomProblem:
+    """A UNet of SDXL's shape (2.57 G parameters), or a tiny one with the same inputs.
+
+    layers: transformer layers where the image is smallest, 0 for as many as SDXL has, 10.
+    """
     from diffusers import UNet2DConditionModel
 
     chosen = UNETS[size]
     side = latent or chosen.latent
+    options = dict(chosen.options)
+    if layers:
+        depths = options.get("transformer_layers_per_block", (1, 1))
+        options["transformer_layers_per_block"] = (*depths[:-1], layers)
     with _made_on(device, dtype):
-        unet = UNet2DConditionModel(sample_size=side, in_channels=4, out_channels=4, **chosen.options)
+        unet = UNet2DConditionModel(sample_size=side, in_channels=4, out_channels=4, **options)
 
     def one(generator: torch.Generator) -> dict[str, Tensor]:
         return {
@@ -125,15 +134,15 @@ def unet_problem(size: str, prompts: int, dtype: torch.dtype, device: str, laten
 
 
 def transformer_problem(
-    size: str, prompts: int, dtype: torch.dtype, device: str, layers: int = 30, latent: int = 0
+    size: str, prompts: int, dtype: torch.dtype, device: str, layers: int = 0, latent: int = 0
 ) -> RandomProblem:
-    """A stack of Z-Image's blocks: 30 of them are 6 G parameters, each further one 0.18 G."""
+    """A stack of Z-Image's blocks: 30 of them (0 is 30 too) are 6 G parameters, each further one 0.18 G."""
     from diffusers import ZImageTransformer2DModel
 
     chosen = TRANSFORMERS[size]
     side = latent or chosen.latent
     with _made_on(device, dtype):
-        transformer = ZImageTransformer2DModel(n_layers=layers, **chosen.options)
+        transformer = ZImageTransformer2DModel(n_layers=layers or 30, **chosen.options)
 
     def one(generator: torch.Generator) -> dict[str, Tensor]:
         return {

@@ -75,10 +75,16 @@ class AffineMap(Map):
     def change(self, z: Tensor, axis: int) -> Tensor:
         return torch.addcmul(along(self.shift, axis, z), along(self.deviation, axis, z), z)
 
+    def moved(self, z: Tensor, strength: float, axis: int) -> Tensor:
+        return scaled(z, *self._factors(strength, z.dtype), axis, torch.empty_like(z))
+
     def step(self, z: Tensor, strength: float, axis: int) -> Tensor:
         wide = torch.promote_types(z.dtype, torch.float32)
-        scale, shift = 1 + strength * self.deviation.to(wide), strength * self.shift.to(wide)
-        return cast(Tensor, AffineStep.apply(z, scale, shift, axis))
+        return cast(Tensor, AffineStep.apply(z, *self._factors(strength, wide), axis))
+
+    def _factors(self, strength: float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """[d] of z and [d] beside it at a strength."""
+        return 1 + strength * self.deviation.to(dtype), strength * self.shift.to(dtype)
 
     def affine(self) -> AffineMap:
         return self

@@ -85,12 +85,13 @@ class Map(ABC):
             if step is not None:
                 return step
         work = z.to(torch.promote_types(z.dtype, torch.float32))
-        change = self.change(work, axis)
         if isinstance(strength, Tensor):
-            steered = torch.addcmul(work, change, strength.to(work.dtype))
-        else:
-            steered = torch.add(work, change, alpha=strength)
-        return steered.to(z.dtype)
+            return torch.addcmul(work, self.change(work, axis), strength.to(work.dtype)).to(z.dtype)
+        return self.moved(work, strength, axis).to(z.dtype)
+
+    def moved(self, z: Tensor, strength: float, axis: int) -> Tensor:
+        """[…, d, …] -> z + strength · change(z), a new tensor; z is float32 or float64 here."""
+        return torch.add(z, self.change(z, axis), alpha=strength)
 
     def step(self, z: Tensor, strength: float, axis: int) -> Tensor | None:
         """The same where gradients are wanted, keeping z and little else for them; None: there is no such."""
