@@ -29,6 +29,18 @@ class ElsewhereError(LineasError):
         self.memory = memory
 
 
+class GoneError(ElsewhereError):
+    """Another process has ended without a word, or cannot be reached."""
+
+    def __init__(self, error: Exception) -> None:
+        LineasError.__init__(
+            self,
+            "Another process of this fit has ended or cannot be reached. What it said last, or what ended "
+            f"it, is the reason; the fit goes on from its last checkpoint. ({str(error).split('. ')[0]})",
+        )
+        self.memory = False
+
+
 class Processes:
     """The processes of a fit; `rank` is this one's number among `count`."""
 
@@ -84,7 +96,7 @@ class Processes:
         whole = torch.cat(
             [there.to(self._device), *(t.detach().to(self._device, torch.float64).flatten() for t in flat)]
         )
-        distributed.all_reduce(whole)
+        _met(distributed.all_reduce, whole)
         held, *parts = whole.split([len(flat), *(t.numel() for t in flat)])
         each = zip(held.tolist(), parts, shapes, strict=True)
         return [part.view(like.shape).to(like) if any_ else None for any_, part, like in each]
@@ -111,7 +123,7 @@ class Processes:
             flat = torch.cat([part[i].detach().to(self._device).flatten() for part in mine])
             buffer[: len(flat)] = flat
         received = [torch.empty_like(buffer) for _ in range(self.count)]
-        distributed.all_gather(received, buffer)
+        _met(distributed.all_gather, received, buffer)
         return [
             [t.view(shape[i]).to(like.device) for t, shape in zip(got[: sum(n)].split(n), parts, strict=True)]
             for got, n, parts in zip(received, sizes, shapes, strict=True)
@@ -119,7 +131,7 @@ class Processes:
 
     def _exchange(self, told: Any) -> list[Any]:
         everyone: list[Any] = [None] * self.count
-        distributed.all_gather_object(everyone, told)
+        _met(distributed.all_gather_object, everyone, told)
         return everyone
 
     @property
@@ -127,3 +139,13 @@ class Processes:
         """Where tensors are sent from: NCCL sends from the GPU, gloo from the CPU."""
         on_gpu = "nccl" in str(distributed.get_backend())
         return torch.device("cuda", torch.cuda.current_device()) if on_gpu else torch.device("cpu")
+
+
+def _met(collective: Callable[..., Any], *given: Any) -> None:
+    """What all processes do at once; `GoneError` where they cannot."""
+    try:
+        collective(*given)
+    except torch.cuda.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        raise GoneError(error) from error

@@ -104,10 +104,11 @@ def test_one_that_vanishes_ends_all(tmp_path: Path) -> None:
     def action(rank: int) -> Any:
         try:
             return fit(ToyProblem(SIZES), config(steps=9), stop if rank else keep)
-        except Exception:
-            return made
+        except Exception as error:
+            return made, str(error)
 
-    assert run(2, action, tmp_path) == [[1, 2], [1, 2]]
+    (left, why), (gone, _) = run(2, action, tmp_path)
+    assert left == gone == [1, 2] and "Another process of this fit has ended" in why
 
 
 @pytest.mark.parametrize("asked", [0, 1])
