@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import gc
+import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from itertools import islice
 from typing import TypeVar
 
@@ -24,18 +25,21 @@ _MESSAGES = ("out of memory", "can't allocate memory", "not enough memory", "_al
 
 
 class MicroBatches:
-    """Cuts the groups of a problem into micro-batches, and halves their size whenever memory is short.
+    """Cuts the groups of a problem into micro-batches, and makes do with less whenever memory is short.
 
-    size: prompts at once, 0 to start with the largest group as a whole. keep: may graphs stay in memory?
-    Where several processes share the fit, each runs its share of every group.
+    size: prompts at once, 0 to start with the largest group as a whole. recomputes: whether activations are
+    made again in backward passes, instead of graphs being kept. Where memory is short, kept graphs go first;
+    then this is switched on, which costs a forward pass and saves most; then the size is halved, which costs
+    one as well. Where several processes share the fit, each runs its share of every group.
     """
 
-    def __init__(self, problem: Problem, size: int = 0, keep: bool = True) -> None:
+    def __init__(self, problem: Problem, size: int = 0, recomputes: bool = False) -> None:
         largest = max(problem.sizes.values())
         self.problem, self.size, self.processes = problem, min(size or largest, largest), Processes()
+        self.recomputes = recomputes
         sites = [str(site) for site in problem.sites]
         self.processes.check_same((problem.base_model, problem.prompts_hash, sites, dict(problem.sizes)))
-        self.graphs = KeptGraphs(problem, keep)
+        self.graphs = KeptGraphs(problem, not recomputes)
 
     def of(self, group: Group) -> list[list[int]]:
         """The indices of a group's prompts, cut into micro-batches; empty for a group without prompts."""
@@ -92,20 +96,22 @@ class MicroBatches:
         flat = (iter(part) for part in told)
         return [{site: list(islice(part, n)) for site, n in firings.items()} for part in flat]
 
-    def fitting(self, action: Callable[[], T]) -> T:
-        """What `action` returns, started over with micro-batches of half the size while memory is short.
+    def fitting(self, action: Callable[[], T], backward: bool = False) -> T:
+        """What `action` returns, started over while memory is short; `backward` says that it has such a pass.
 
         In every process, where it is short in one of them.
 
         Raises `LineasError` when a single prompt does not fit.
         """
         while True:
+            saving = self.problem.checkpointing() if backward and self.recomputes else nullcontext()
             try:
-                return self.processes.together(action, is_out_of_memory)
+                with saving:
+                    return self.processes.together(action, is_out_of_memory)
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
-                self._halve(error)
+                self._make_do(error, backward)
             # Only now: the traceback, gone with the exception, held the tensors that filled the memory.
             gc.collect()
             if torch.cuda.is_available():
@@ -115,16 +121,24 @@ class MicroBatches:
         """Prompts of a micro-batch: no more than give every process one."""
         return min(self.size, max(1, -(-self.problem.sizes.get(group, 0) // self.processes.count)))
 
-    def _halve(self, error: Exception) -> None:
-        if any(self.processes.told(self.graphs.count > 0)):  # what was kept is the first to go
+    def _make_do(self, error: Exception, backward: bool) -> None:
+        if any(self.processes.told(self.graphs.count > 0)):
             self.graphs.count, self.graphs.wanted = 0, False
-            return
-        if self.size == 1:
+        elif backward and not self.recomputes:
+            self.recomputes, self.graphs.wanted = True, False
+            warnings.warn(
+                "Memory is short: activations are recomputed from now on (checkpointing), which saves most "
+                "of it and takes about a third longer.",
+                stacklevel=4,
+            )
+        elif self.size > 1:
+            self.size //= 2
+        else:
             raise LineasError(
-                "One prompt at a time does not fit into memory. Turn on checkpointing, lower the image size "
-                "or the length of the texts, choose fewer sites, or load the model in half precision."
+                "One prompt at a time does not fit into memory. Lower the image size or the length of the "
+                "texts, choose fewer sites, load the model in half precision, or offload it, as by the "
+                "pipeline's enable_sequential_cpu_offload()."
             ) from error
-        self.size //= 2
 
 
 @contextmanager

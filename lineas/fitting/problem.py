@@ -17,6 +17,7 @@ from lineas.apply.fingerprint import fingerprint, has_weights
 from lineas.errors import PromptError, SiteError
 from lineas.fitting.recomputing import checkpoints_itself, in_its_own_way, recomputed
 from lineas.maps.base import Map
+from lineas.fitting.returning_weights import weights_return
 from lineas.maths.pooling import MeanPooling, Pooling
 from lineas.modules.names import named_modules
 from lineas.modules.recorder import AllRecorded, Recorder, Transform
@@ -126,22 +127,33 @@ class Problem(ABC):
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """No weight asks for a gradient and modules are in evaluation mode; as before when the block ends."""
+        """No weight asks for a gradient and modules are in evaluation mode; as before when the block ends.
+
+        Weights that lie elsewhere between forwards are there for the backward pass too.
+        """
         modules = [module for root in self.components.values() for module in root.modules()]
-        # Tensors of inference mode ask for none, and refuse to be asked.
-        weights = [w for root in self.components.values() for w in root.parameters() if not w.is_inference()]
-        training, wanted = [m.training for m in modules], [w.requires_grad for w in weights]
+        # By name: those of offloaded modules are others in every run. Tensors of inference mode ask for no
+        # gradient, and refuse to be asked.
+        weights = [
+            (module, name)
+            for module in modules
+            for name, held in module._parameters.items()
+            if held is not None and not held.is_inference()
+        ]
+        training = [module.training for module in modules]
+        wanted = [_weight(*each).requires_grad for each in weights]
         try:
             for module in modules:
                 module.training = False
-            for weight in weights:
-                weight.requires_grad_(False)
-            yield
+            for each in weights:
+                _weight(*each).requires_grad_(False)
+            with weights_return(self.components):
+                yield
         finally:
             for module, flag in zip(modules, training, strict=True):
                 module.training = flag
-            for weight, flag in zip(weights, wanted, strict=True):
-                weight.requires_grad_(flag)
+            for each, flag in zip(weights, wanted, strict=True):
+                _weight(*each).requires_grad_(flag)
 
     def rows(
         self,
@@ -233,3 +245,9 @@ class Problem(ABC):
                 f"{len(silent)} of {len(self.sites)} sites never ran, the first is {silent[0]}. Their "
                 "outputs are not used by this model with these settings; choose a pattern without them."
             )
+
+
+def _weight(module: nn.Module, name: str) -> nn.Parameter:
+    held = module._parameters[name]
+    assert held is not None
+    return held

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from lineas.apply.fold_rules import can_grow_bias, folded, learns, obstacle, scale_alone, weight_offset
+from lineas.fitting.returning_weights import come_and_go
 from lineas.maps.affine import AffineMap
 from lineas.maps.base import Map, along
 from lineas.modules.kinds import is_norm
@@ -51,9 +52,11 @@ def holders(components: Mapping[str, nn.Module], maps: Mapping[Site, Map]) -> di
     """The sites whose maps can be trained through their modules' weights.
 
     Norms alone: a projection's weights are larger than what a hook would save. Modules with hooks of others
-    are left out, as those hooks are to see what the module itself gives.
+    are left out, as those hooks are to see what the module itself gives, and components whose weights come
+    and go, as they may be away when a map goes into them.
     """
-    table = named_modules(components)
+    table = named_modules({name: part for name, part in components.items() if not come_and_go(part)})
+    maps = {site: map for site, map in maps.items() if site.name in table}
     uses = Counter(table[site.name] for site in maps)
     found = {}
     for site, map in maps.items():

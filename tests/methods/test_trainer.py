@@ -377,6 +377,27 @@ def test_memory_that_runs_short_in_the_middle_halves_it_too() -> None:
     assert trainer.batches.size == 3 and trainer.step_number == 8
 
 
+def test_short_memory_of_a_backward_pass_recomputes_before_it_halves() -> None:
+    problem = ToyProblem()
+    trainer = Trainer(problem, config())
+    assert trainer.result().provenance.settings["checkpointing"] is False
+    run, held = problem.run, []
+
+    def short(group: Any, indices: Any) -> None:
+        if torch.is_grad_enabled() and not any("forward" in vars(block) for block in problem.model.blocks):
+            held.append(len(indices))
+            raise MemoryError
+        run(group, indices)
+
+    problem.run = short  # type: ignore[method-assign]
+    with pytest.warns(UserWarning, match="recomputed from now on"):
+        steering = trainer.run()
+    assert trainer.batches.recomputes and trainer.batches.size == 6 and held == [6]
+    assert steering.provenance.settings["checkpointing"] is True
+    assert steering.allclose(fit(ToyProblem(), config()), rtol=1e-6, atol=1e-9)
+    assert not any("forward" in vars(block) for block in problem.model.blocks)
+
+
 def test_one_prompt_that_does_not_fit_is_a_clear_error() -> None:
     problem = ToyProblem()
     trainer = Trainer(problem, config())

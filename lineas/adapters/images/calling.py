@@ -48,3 +48,17 @@ def undecorated_call(pipe: Any, recipe: Recipe) -> Callable[..., Any]:
             f"{recipe.name} needs. Give a text-to-image pipeline of diffusers, or another recipe."
         )
     return inspect.unwrap(type(pipe).__call__)
+
+
+def stop_after_capture(pipe: Any, recipe: Recipe) -> dict[str, Any]:
+    """What a pipeline is called with to end at the last step that a recipe captures, where it can."""
+    last = max(recipe.capture or [recipe.steps - 1])
+    if "callback_on_step_end" not in parameters_of(pipe) or last >= recipe.steps - 1:
+        return {}
+
+    def stop(pipe: Any, step: int, timestep: Any, given: dict[str, Any]) -> dict[str, Any]:
+        if step >= last:
+            pipe._interrupt = True
+        return given
+
+    return {"callback_on_step_end": stop}

@@ -11,11 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lineas.adapters.images.calling import call_arguments, parameters_of, undecorated_call
+from lineas.adapters.images.calling import call_arguments, stop_after_capture, undecorated_call
 from lineas.adapters.images.layout import Layout, Run, anything_moves, find_layouts, prompts_to_change
 from lineas.adapters.images.perturbed import SCALE, attention_kept, is_perturbed, plain_layouts
-from lineas.adapters.images.prompts import checked_prompts, remembered
+from lineas.adapters.images.prompts import checked_prompts, in_parts, remembered
 from lineas.adapters.images.recipes import Recipe, base_model, recipe_for
+from lineas.adapters.images.resting import Resting
 from lineas.adapters.images.sites import denoisers, diffusion_sites, sequence_first
 from lineas.adapters.images.trainable import check_trainable, failures_told
 from lineas.apply.prompt_tokens import TokenWatch
@@ -83,8 +84,11 @@ class DiffusionProblem(Problem):
         )
         self._sequence_first = sequence_first(components, self.sites)
         self._steered_encoders = sorted({_component(site) for site in self.sites if _is_text(site)})
-        if not self._steered_encoders and hasattr(pipe, "encode_prompt"):
-            self._pipe.encode_prompt = remembered(pipe.encode_prompt)
+        encodes_first = not self._steered_encoders and hasattr(pipe, "encode_prompt")
+        self._resting = Resting(self._pipe, TEXT_ENCODER if encodes_first else None)
+        if encodes_first:
+            encode = remembered(pipe.encode_prompt, self._resting.at_hand, self._expected)
+            self._pipe.encode_prompt = encode
 
     def run(self, group: Group, indices: Sequence[int]) -> None:
         """Denoise these prompts, each from its own noise, up to the last step that is captured."""
@@ -99,6 +103,12 @@ class DiffusionProblem(Problem):
 
     def run_hash(self, group: Group) -> str:
         return hash_prompts(self.prompts[group], [repr(self.recipe), f"seed {self.seed}"])
+
+    def _expected(self, prompts: Sequence[str]) -> list[Sequence[str]]:
+        """The other micro-batches, where encoders rest between runs and these prompts are one."""
+        first = list(prompts) == self.prompts["source"][:1]  # this one finds the order of the sites
+        parts = in_parts(self.prompts.values(), len(prompts)) if self._resting.is_away and not first else []
+        return parts if list(prompts) in parts else []
 
     def mask(self, site: Site, group: Group, indices: Sequence[int]) -> Tensor | None:
         """[b, s] True at the prompts' tokens with start and end, for sites in text encoders; else None."""
@@ -133,10 +143,13 @@ class DiffusionProblem(Problem):
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """The same; where gradients are on, weights that none goes through are a `MismatchError`."""
+        """The same; what the runs do not need rests on the CPU meanwhile.
+
+        Where gradients are on, weights that none goes through are a `MismatchError`.
+        """
         if torch.is_grad_enabled():
             check_trainable(self.components)
-        with super().frozen():
+        with super().frozen(), self._resting.away():
             yield
 
     @contextmanager
@@ -216,7 +229,7 @@ class DiffusionProblem(Problem):
             ],
             "output_type": "latent",
             **call_arguments(self._pipe, self.recipe, len(prompts)),
-            **self._stop_after_capture(),
+            **stop_after_capture(self._pipe, self.recipe),
             **(more or {}),
         }
         told = (
@@ -276,19 +289,6 @@ class DiffusionProblem(Problem):
                 own = own.unflatten(1, (copies, -1)).mean(2)
             kept.append(own.flatten(0, -2))
         return kept
-
-    def _stop_after_capture(self) -> dict[str, Any]:
-        last = max(self.recipe.capture or [self.recipe.steps - 1])
-        can_stop = "callback_on_step_end" in parameters_of(self._pipe)
-        if not can_stop or last >= self.recipe.steps - 1:
-            return {}
-
-        def stop(pipe: Any, step: int, timestep: Any, given: dict[str, Any]) -> dict[str, Any]:
-            if step >= last:
-                pipe._interrupt = True
-            return given
-
-        return {"callback_on_step_end": stop}
 
 
 def _component(site: Site) -> str:

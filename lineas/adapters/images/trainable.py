@@ -50,14 +50,3 @@ def check_trainable(components: Mapping[str, nn.Module]) -> None:
                 f"The weights of {name} were made in torch.inference_mode, and no gradient can go through "
                 "them. Load the pipeline outside of it."
             )
-        if any(_casts_by_layer(module) for module in part.modules()):
-            raise MismatchError(
-                f"{name} keeps its weights in another precision between layers (enable_layerwise_casting), "
-                "so that a backward pass would meet weights that have changed. Fit before it is enabled: the "
-                "steering works with it too."
-            )
-
-
-def _casts_by_layer(module: nn.Module) -> bool:
-    registry = getattr(module, "_diffusers_hook", None)
-    return registry is not None and registry.get_hook("layerwise_casting") is not None

@@ -74,7 +74,8 @@ class TrainConfig(Options):
         0, "Prompts that run at once; 0 tries all and halves while memory is short.", minimum=0
     )
     checkpointing: bool = option(
-        False, "Trade time for memory by recomputing activations, where the model offers it."
+        False,
+        "Recompute activations from the start, which trades time for memory; else where memory is short.",
     )
     seed: int = option(0, "Seed of the initial noise and of sampled positions.", minimum=0)
 

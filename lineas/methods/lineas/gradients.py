@@ -51,7 +51,7 @@ class FullGradient:
     def __call__(self) -> tuple[str, Site] | None:
         """None, or what is not finite and the first site in execution order where it is not."""
         while True:
-            self.batches.fitting(self._accumulate)
+            self.batches.fitting(self._accumulate, backward=True)
             self._add_up()
             if self.objective.last.bad_site is not None:
                 return "The cost", self.objective.last.bad_site

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -62,7 +62,7 @@ class Trainer:
         self.steps = Steps(self.config.steps, None, self.steering, seconds, self.state)
         self.history: list[float] = []
         pooling = poolings(self.config, problem.is_text)
-        self.batches = MicroBatches(problem, self.config.micro_batch, not self.config.checkpointing)
+        self.batches = MicroBatches(problem, self.config.micro_batch, self.config.checkpointing)
         with self._ready():
             self.batches.fitting(problem.order_sites)
             self.objective = captured_objective(self.config, self.batches, pooling)
@@ -223,10 +223,7 @@ class Trainer:
 
     @contextmanager
     def _ready(self) -> Iterator[None]:
-        with ExitStack() as stack:
-            stack.enter_context(fitting_mode(self.problem, gradients=True))
-            if self.config.checkpointing:
-                stack.enter_context(self.problem.checkpointing())
+        with fitting_mode(self.problem, gradients=True):
             yield
 
     def _on_plateau(self) -> bool:
@@ -240,6 +237,7 @@ class Trainer:
         report = evaluated.report
         settings = {
             **self.config.settings(),
+            "checkpointing": self.batches.recomputes,
             "steps": self.steps.total,
             "steps_done": evaluated.steps,
             "seconds": round(self.steps.seconds, 1),

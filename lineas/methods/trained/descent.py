@@ -63,7 +63,7 @@ class TargetLikelihood:
         self._problem, self._batches = problem, batches
 
     def __call__(self, transform: MakeTransform, parameters: Sequence[Tensor], step: int) -> float:
-        return self._batches.fitting(lambda: self._accumulate(transform, parameters))
+        return self._batches.fitting(lambda: self._accumulate(transform, parameters), backward=True)
 
     def _accumulate(self, transform: MakeTransform, parameters: Sequence[Tensor]) -> float:
         forget_gradients(parameters)
