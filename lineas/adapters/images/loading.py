@@ -54,7 +54,7 @@ def _from_hub_or_folder(name: str, recipe: Recipe | None, dtype: Any, device: to
         name = recipe.model
     try:
         listed = diffusers.DiffusionPipeline.load_config(name)
-        dtype = dtype or _default_dtype(listed, device)
+        dtype = dtype or default_dtype(listed, device)
         given = {} if own_weights else {"unet": _unet(diffusers, name, recipe, dtype)}
         return _pipeline(diffusers, name, dtype, **given)
     except Exception as error:
@@ -100,7 +100,8 @@ def _unet(diffusers: Any, name: str, recipe: Recipe | None, dtype: torch.dtype) 
     return unet
 
 
-def _default_dtype(listed: Any, device: torch.device) -> torch.dtype:
+def default_dtype(listed: Any, device: torch.device) -> torch.dtype:
+    """Of the weights on a device, for a pipeline whose configuration lists these parts."""
     if device.type != "cuda":
         return torch.float32
     # Transformers of the FLUX and SD3 kind, and T5, overflow in float16.
