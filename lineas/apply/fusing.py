@@ -18,6 +18,7 @@ from lineas.apply.prompt_tokens import in_own_slots, watch_tokens
 from lineas.apply.steering_hook import SteeringHook
 from lineas.apply.strengths import Strengths, strengths_for
 from lineas.apply.undo import Undo, put_hook
+from lineas.errors import MismatchError
 from lineas.maps.affine import AffineMap
 from lineas.maps.base import Map
 from lineas.modules.names import module_tree
@@ -45,6 +46,8 @@ def fuse(obj: Any, steering: Steering | Sequence[Steering], strength: Strengths 
 
     def refold(strengths: Sequence[float] | None, keep: bool = False) -> None:
         values = strengths if strengths is not None else [None] * len(steerings)
+        if not keep:
+            _check_in_place(components, foldings)
         change_folds(
             [
                 each.taken_out() if value is None else each.at(value)
@@ -98,6 +101,18 @@ def _divided(
         foldings.append(folded)
         hooked.append(rest)
     return foldings, hooked
+
+
+def _check_in_place(components: Mapping[str, nn.Module], foldings: Foldings) -> None:
+    """`MismatchError` where a module that holds maps is no longer in the model: others have its weights."""
+    present = {module for root in components.values() for module in root.modules()}
+    held = [(site, {each.module, *each.followers}) for group in foldings for site, each in group.items()]
+    if gone := [site for site, modules in held if not modules <= present]:
+        raise MismatchError(
+            f"{len(gone)} modules that a steering is fused into were replaced, the first is {gone[0]}, as by "
+            "quantising the model: what took their place may hold the steering for good. Remove the steering "
+            "before such a change and fuse it afterwards; or keep the model as it is: remove(keep=True)."
+        )
 
 
 def _is_hooked(module: nn.Module) -> bool:

@@ -20,7 +20,7 @@ GIB = 2**30
 class Memory:
     """Bytes that a fit needs on its device. Libraries, fragments and what else is there come on top.
 
-    weights: of what is trained through. encoders: of what encodes the prompts before, and rests meanwhile.
+    weights: of all that stays there. encoders: of what encodes the prompts before, and rests meanwhile.
     prompt: at the peak of forward and backward, for each prompt that runs at once; recomputed: the same where
     activations are recomputed. maps: parameters, gradients and the optimiser's state. rows: of the prompts.
     """

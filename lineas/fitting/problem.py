@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from lineas.apply.fingerprint import fingerprint, has_weights
 from lineas.errors import PromptError, SiteError
 from lineas.fitting.recomputing import checkpoints_itself, in_its_own_way, recomputed
-from lineas.maps.base import Map
 from lineas.fitting.returning_weights import weights_return
+from lineas.maps.base import Map
 from lineas.maths.pooling import MeanPooling, Pooling
 from lineas.modules.names import named_modules
 from lineas.modules.recorder import AllRecorded, Recorder, Transform

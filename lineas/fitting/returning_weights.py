@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from torch import Tensor, nn
+from torch.autograd import Variable
 from torch.autograd.graph import register_multi_grad_hook
 
 from lineas.modules.recorder import replaying
@@ -57,9 +58,11 @@ class _Weights:
                 self._come()
             self._needed += 1
             fetched.append(True)
+            # No gradient may go on to the inputs, as before the first site; then they leave with all others.
+            Variable._execution_engine.queue_callback(lambda: release(None))
 
         def release(_: object) -> None:
-            if fetched:  # its output may have gone nowhere
+            if fetched:  # its output may have gone nowhere, or they have left already
                 fetched.clear()
                 self._needed -= 1
                 if not self._needed:
@@ -120,10 +123,11 @@ def _follow(module: nn.Module, weights: _Weights, stack: ExitStack) -> None:
 
     def watch(module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
         given, taken = list(_with_gradient(output)), list(_with_gradient((args, kwargs)))
-        if given and taken and not replaying():
+        if given and not replaying():
             fetch, release = weights.for_one_pass()
             register_multi_grad_hook(given, fetch, mode="any")
-            register_multi_grad_hook(taken, release, mode="all")
+            if taken:
+                register_multi_grad_hook(taken, release, mode="all")
 
     stack.callback(module.register_forward_hook(watch, with_kwargs=True).remove)
 

@@ -39,6 +39,20 @@ def test_weights_that_were_changed_meanwhile_are_not_overwritten() -> None:
     assert_untouched(model, before)
 
 
+def test_a_module_that_was_replaced_under_a_fuse_is_told() -> None:
+    """As where a model is quantised: what is folded goes over into the new weights, and stays there."""
+    model, steering = linear()
+    handle, old = fuse(model, steering), model["site"]
+    model["site"] = nn.Linear(3, 4)
+    model["site"].load_state_dict(old.state_dict())
+    for action in (handle.remove, lambda: handle.set_strength(0.5)):
+        with pytest.raises(MismatchError, match="1 modules that a steering is fused into were replaced"):
+            action()
+    taken_over = model["site"].weight.detach().clone()
+    handle.remove(keep=True)
+    assert torch.equal(model["site"].weight, taken_over) and not torch.equal(old.weight, taken_over)
+
+
 def test_weights_that_were_loaded_over_a_fuse_are_kept_whole() -> None:
     model, steering = linear()
     loaded = {

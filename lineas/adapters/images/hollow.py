@@ -12,7 +12,9 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
 from lineas.adapters.devices import best_device
-from lineas.adapters.images.loading import default_dtype
+from lineas.adapters.images.loading import default_dtype, hub_failures_told, model_named
+from lineas.adapters.images.recipes import RECIPES
+from lineas.architectures.recipe_table import ALIASES
 from lineas.errors import require
 
 _CPU, _META = torch.device("cpu"), torch.device("meta")
@@ -34,7 +36,10 @@ def hollow_from_name(name: str, dtype: torch.dtype | None = None) -> Any:
     dtype: None is the one that `load_pipeline` takes.
     """
     diffusers, transformers = require("diffusers", "diffusers"), require("transformers", "diffusers")
-    listed = diffusers.DiffusionPipeline.load_config(name)
+    name = ALIASES.get(name, name)
+    name = model_named(name, RECIPES.get(name))
+    with hub_failures_told(name):
+        listed = diffusers.DiffusionPipeline.load_config(name)
     dtype = dtype or default_dtype(listed, best_device())
     parts: dict[str, Any] = {}
     for part, entry in listed.items():

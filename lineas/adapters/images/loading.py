@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -50,13 +52,24 @@ def _from_hub_or_folder(name: str, recipe: Recipe | None, dtype: Any, device: to
     require("transformers", "diffusers")
     # A folder, or another model, brings its own UNet.
     own_weights = recipe is None or recipe.unet is None or name not in (recipe.name, recipe.model)
-    if recipe is not None and recipe.model and name == recipe.name:
-        name = recipe.model
-    try:
+    name = model_named(name, recipe)
+    with hub_failures_told(name):
         listed = diffusers.DiffusionPipeline.load_config(name)
         dtype = dtype or default_dtype(listed, device)
         given = {} if own_weights else {"unet": _unet(diffusers, name, recipe, dtype)}
         return _pipeline(diffusers, name, dtype, **given)
+
+
+def model_named(name: str, recipe: Recipe | None) -> str:
+    """The folder, or the name on the hub, that is loaded for a name; that of a recipe stands for a model."""
+    return recipe.model if recipe is not None and recipe.model and name == recipe.name else name
+
+
+@contextmanager
+def hub_failures_told(name: str) -> Iterator[None]:
+    """What the hub and its client raise, as a `HubError`."""
+    try:
+        yield
     except Exception as error:
         # The hub's client has raised errors of several families over time; all of them mean the same here.
         if not _is_of_the_hub(error):

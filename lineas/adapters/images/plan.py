@@ -10,9 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lineas.adapters.images.hollow import hollow_from_name, hollow_twin
-from lineas.adapters.images.problem import DiffusionProblem
-from lineas.adapters.images.resting import RESTS
-from lineas.adapters.images.sites import denoisers
+from lineas.adapters.images.problem import TEXT_ENCODER, DiffusionProblem
 from lineas.errors import ConfigError
 from lineas.fitting.memory import Memory, bytes_of, counted
 from lineas.fitting.problem import Problem
@@ -45,15 +43,16 @@ def memory_of(
     is_name = not hasattr(pipe, "components")
     hollow = hollow_from_name(str(pipe), dtype) if is_name else hollow_twin(pipe, dtype)
     problem = DiffusionProblem(hollow, source, target, preserve, **options)
-    if any(site.name.startswith("text_encoder") for site in problem.sites):
+    if any(site.name.startswith(TEXT_ENCODER) for site in problem.sites):
         raise ConfigError("The memory of sites in text encoders is not counted. Give sites of the denoiser.")
     problem.order_sites()
     numbers = 4 * sum(_width(problem, site) for site in problem.sites)
     plain, saving = (_for_each(problem, recomputes) for recomputes in (False, True))
-    rests = [part for name, part in hollow.components.items() if name.startswith(RESTS)]
+    parts = {name: part for name, part in hollow.components.items() if isinstance(part, nn.Module)}
+    rest = [part for name, part in parts.items() if name.startswith(TEXT_ENCODER)]
     return Memory(
-        weights=bytes_of(denoisers(problem.components).values()),
-        encoders=bytes_of(part for part in rests if isinstance(part, nn.Module)),
+        weights=bytes_of(part for part in parts.values() if part not in rest),
+        encoders=bytes_of(rest),
         prompt=plain,
         recomputed=saving,
         maps=COPIES * 2 * numbers,

@@ -23,42 +23,45 @@ def checked_prompts(group: str, prompts: Iterable[str]) -> list[str]:
     return found
 
 
+Following = Callable[[Sequence[str]], Iterable[Sequence[str]]]
+"""Prompts that were asked for -> those that will be asked for next, each as a batch."""
+Call = tuple[tuple[Any, ...], dict[str, Any]]
+
+
 def remembered(
     encode: Callable[..., Any],
     at_hand: Callable[[], AbstractContextManager[None]] = nullcontext,
-    expected: Callable[[Sequence[str]], Iterable[Sequence[str]]] = lambda prompts: (),
+    expected: Following = lambda prompts: (),
 ) -> Callable[..., Any]:
     """An `encode_prompt` that encodes the same prompts in the same way once, without gradient.
 
-    at_hand: has the text encoders where they work. expected: which prompts will follow those that were asked
-    for; they are encoded in the same go.
+    at_hand: has the text encoders where they work. expected: prompts that are encoded in the same go.
     """
     known: dict[str, Any] = {}
 
-    def made(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        call = repr((args, sorted(kwargs.items())))
-        if call not in known:
-            known[call] = encode(*args, **kwargs)
-        return known[call]
-
     def encoded(*args: Any, **kwargs: Any) -> Any:
-        remembers = not any(isinstance(value, Tensor) for value in (*args, *kwargs.values()))
-        if remembers and (call := repr((args, sorted(kwargs.items())))) in known:
-            return known[call]
+        is_plain = not any(isinstance(value, Tensor) for value in (*args, *kwargs.values()))
+        if is_plain and (key := _key((args, kwargs))) in known:
+            return known[key]
         with torch.inference_mode(False), torch.no_grad(), at_hand():
-            if not remembers:
-                return encode(*args, **kwargs)
-            for each in _following(args, kwargs, expected):
-                made(*each)
-            return made(args, kwargs)
+            made = encode(*args, **kwargs)
+            if is_plain:
+                known[key] = made
+                for call in _following((args, kwargs), expected):
+                    if (other := _key(call)) not in known:
+                        known[other] = encode(*call[0], **call[1])
+        return made
 
     return encoded
 
 
-def _following(
-    args: tuple[Any, ...], kwargs: dict[str, Any], expected: Callable[[Sequence[str]], Iterable[Sequence[str]]]
-) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:
-    """The calls for the prompts that will follow; none where something else is given for each prompt too."""
+def _key(call: Call) -> str:
+    return repr((call[0], sorted(call[1].items())))
+
+
+def _following(call: Call, expected: Following) -> Iterator[Call]:
+    """The calls for the prompts that come next; none where something else is given for each prompt too."""
+    args, kwargs = call
     prompts, *others = [kwargs["prompt"], *args] if "prompt" in kwargs else args
     others += [value for name, value in kwargs.items() if name != "prompt"]
     if isinstance(prompts, list) and not any(isinstance(value, list) for value in others):

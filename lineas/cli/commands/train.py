@@ -26,6 +26,7 @@ from lineas.cli.method_options import (
 )
 from lineas.cli.prompt_sets import add_prompt_options, prompt_sets
 from lineas.cli.runs import Run, keep_run, load_run
+from lineas.cli.training_plan import plan_of
 from lineas.errors import ConfigError, NonFiniteError
 from lineas.methods.registry import method_named
 
@@ -58,7 +59,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--plan",
         action="store_true",
-        help="Say what memory an image model will need, and stop.",
+        help="Show what would be done, and what memory an image model will need, and stop.",
     )
     add_train_options(parser)
     add_method_options(parser)
@@ -73,8 +74,8 @@ def run(args: argparse.Namespace) -> Path | None:
         raise ConfigError("--resume goes on with LinEAS, the one method that has checkpoints.")
     asked, state = _resumed(args) if args.resume else (_asked(args, method), None)
     if args.plan:
-        say(_memory(asked))
-        return
+        say(plan_of(asked, method, given_options(args)))
+        return None
     # A resumed run may replace the file that its own first part wrote.
     output = files.new_file(asked.output, args.force or (args.resume is not None and args.output is None))
     checkpoint = files.checkpoint_of(output, args.resume, args.force)
@@ -163,28 +164,6 @@ def build_problem(model: models.Model, asked: Run, seed: int) -> Problem:
         seed=seed,
         chat=asked.chat,
     )
-
-
-def _memory(asked: Run) -> str:
-    """What a training will need, for several sizes of micro-batches."""
-    import torch
-
-    from lineas.adapters.images.plan import memory_of
-    from lineas.scenes.bundled import PIPELINE
-
-    if asked.model != models.BUNDLED and (asked.task or models.find_task(asked.model)) != "image":
-        raise ConfigError("--plan counts the memory of image models. Leave it out for a language model.")
-    sizes = sorted({1, 2, 4, 8, 16, largest := max(len(asked.source), len(asked.target))})
-    needs = memory_of(
-        PIPELINE if asked.model == models.BUNDLED else asked.model,
-        asked.source,
-        asked.target,
-        asked.preserve or None,
-        sites=asked.sites[0] if asked.sites and len(asked.sites) == 1 else asked.sites,
-        recipe=asked.recipe,
-        dtype=getattr(torch, asked.dtype) if asked.dtype else None,
-    )
-    return needs.table([size for size in sizes if size <= largest])
 
 
 def labelled(steering: Steering, label: str) -> Steering:
