@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lineas.apply.folded_weights import pristine
-from lineas.modules.kinds import is_norm
+from lineas.modules.kinds import is_norm, is_packed
 from lineas.steering.fingerprints import ENTRY, NAME, parse, same_weights, written
 from lineas.steering.site import Site
 
@@ -87,7 +87,7 @@ def _shape(weight: Tensor) -> tuple[int, ...]:
 
 
 def _readable(weight: Tensor) -> bool:
-    return weight.is_floating_point() and weight.itemsize > 1 and not weight.is_meta
+    return weight.is_floating_point() and weight.itemsize > 1 and not weight.is_meta and not is_packed(weight)
 
 
 @torch.no_grad()
@@ -122,7 +122,8 @@ def _first_version(component: nn.Module) -> str:
 
 
 def _module_digest(module: nn.Module) -> bytes:
-    readable = [t for t in pristine(module) if t is not None and t.is_floating_point() and not t.is_meta]
+    held = [t for t in pristine(module) if t is not None and not is_packed(t)]
+    readable = [t for t in held if t.is_floating_point() and not t.is_meta]
     return hashlib.sha256(b"".join(_ends(t) for t in readable)).digest() if readable else b""
 
 

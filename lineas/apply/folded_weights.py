@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from lineas.apply.fold_rules import Parameters, folded, scale_alone, weight_offset
 from lineas.errors import MismatchError
 from lineas.maps.affine import AffineMap
+from lineas.modules.kinds import is_packed
 
 
 @dataclass(frozen=True)
@@ -141,6 +142,8 @@ def _changed_by_others(module: nn.Module) -> bool:
     fold = _FOLDS.get(module)
     if fold is None:
         return False
+    if any(is_packed(weight) for weight in module.parameters(recurse=False)):
+        return True
     with torch.inference_mode(False), torch.no_grad():
         written = _computed(module, fold)  # again, as a copy could cost as much memory as the weights
         held = (module._parameters.get("weight"), module._parameters.get("bias"))

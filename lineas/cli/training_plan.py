@@ -17,7 +17,7 @@ SIZES = (1, 2, 4, 8, 16)
 
 
 def plan_of(asked: Run, method: Method, given: Mapping[str, Any]) -> str:
-    """The prompts, sites and given options of a training, told as the plan of an intent is, and its memory."""
+    """The prompts, sites and given options of a training, told as a plan of an intent is, and its memory."""
     from lineas.intents.plan import Plan
     from lineas.prompts.banks import PromptSets
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
+from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 _RMS = getattr(nn, "RMSNorm", None)  # torch ≥ 2.4
 _TORCH_NORMS: tuple[type[nn.Module], ...] = (
@@ -44,6 +45,11 @@ def is_projection(module: nn.Module) -> bool:
 def wrapped(module: nn.Module) -> nn.Module | None:
     """The layer that an adapter of PEFT, such as a LoRA, has taken the place of; None for other modules."""
     return module._modules.get("base_layer") if hasattr(module, "get_base_layer") else None
+
+
+def is_packed(weight: Tensor) -> bool:
+    """True for a tensor that holds its numbers in a form of its own, as torchao's quantised ones do."""
+    return bool(is_traceable_wrapper_subclass(weight))
 
 
 def unit_axis(module: nn.Module) -> int:
