@@ -55,7 +55,10 @@ def prompt_sets(args: argparse.Namespace, seed: int) -> PromptSets:
         seed=seed,
         template=args.template,
     )
-    return replace(made, preserve=read_prompts(args.preserve)) if args.preserve else made
+    if args.preserve:
+        return replace(made, preserve=read_prompts(args.preserve))
+    # The paper has no preserve prompts.
+    return replace(made, preserve=()) if getattr(args, "preset", None) == "paper" else made
 
 
 def _check(args: argparse.Namespace) -> None:

@@ -57,6 +57,11 @@ def test_each_intent_writes_a_calibrated_file(
         assert "steering, strength 1" in (toy / f"{name}-report.md").read_text()
 
 
+def test_the_presets_of_the_paper_bring_no_preserve_prompts(lineas: Any, toy: Path) -> None:
+    plans = [lineas("remove", "a cat", "--plan", *more)[1] for more in ((), ("--preset", "paper"))]
+    assert "  preserve   0" not in plans[0] and "  preserve   0" in plans[1]
+
+
 def test_language_needs_examples_and_takes_them(lineas: Any, toy: Path) -> None:
     (toy / "rude.txt").write_text("you fool\nshut up\n")
     (toy / "kind.txt").write_text("dear friend\nplease sit\n")

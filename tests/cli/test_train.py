@@ -75,6 +75,7 @@ def test_what_is_added_goes_into_every_prompt(tmp_path: Path) -> None:
     def asked(*words: str) -> PromptSets:
         parser = argparse.ArgumentParser()
         parser.add_argument("--model", default="a-model")
+        parser.add_argument("--preset")
         add_prompt_options(parser)
         return prompt_sets(parser.parse_args(["--concept", "fog", "--count", "4", *words]), seed=0)
 
@@ -83,7 +84,10 @@ def test_what_is_added_goes_into_every_prompt(tmp_path: Path) -> None:
     assert not any("fog" in text for text in (*removed.target, *added.source))
     assert removed.preserve and not added.preserve
     (tmp_path / "kept.txt").write_text("a cat\na dog\n")
-    assert asked("--add", "--preserve", str(tmp_path / "kept.txt")).preserve == ("a cat", "a dog")
+    kept = ("--preserve", str(tmp_path / "kept.txt"))
+    assert asked("--add", *kept).preserve == ("a cat", "a dog")
+    assert not asked("--remove", "--preset", "paper").preserve  # the paper has none
+    assert asked("--remove", "--preset", "paper", *kept).preserve == ("a cat", "a dog")
 
 
 @pytest.mark.parametrize("way", ["--remove", "--add"])

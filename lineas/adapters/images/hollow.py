@@ -23,10 +23,10 @@ _CPU, _META = torch.device("cpu"), torch.device("meta")
 def hollow_twin(pipe: Any, dtype: torch.dtype | None = None) -> Any:
     """A pipeline like another one, of the same configuration. dtype: None is that of each of its parts."""
     made = copy.copy(pipe)
-    for name, part in pipe.components.items():
-        if isinstance(part, nn.Module):
-            build = getattr(type(part), "from_config", None) or type(part)
-            setattr(made, name, _hollow(partial(build, part.config), dtype or part.dtype))
+    modules: dict[str, Any] = {name: m for name, m in pipe.components.items() if isinstance(m, nn.Module)}
+    for name, part in modules.items():
+        build: Any = getattr(type(part), "from_config", None) or type(part)
+        setattr(made, name, _hollow(partial(build, part.config), dtype or part.dtype))
     return _working_nowhere(made)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -111,6 +111,8 @@ def planned(args: argparse.Namespace) -> Plan:
         is_text=task == "text",
         **texts,
     )
+    if args.preset == "paper" and not args.preserve:  # the paper has none
+        plan = replace(plan, sets=replace(plan.sets, preserve=()))
     return plan.with_settings(**config, sites=" ".join(args.sites) if args.sites else None)
 
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from toys.every_pipeline import COVERED, NOT_COVERED, pipeline, text_to_image_classes
 from toys.pipelines import SOURCE, TARGET
+from toys.rows import assert_rows_move_with_their_prompt
 
 from lineas import fit, fuse, steer
 from lineas.adapters.images.calling import call_arguments
@@ -66,19 +67,7 @@ def test_it_is_fitted_steered_fused_and_left_as_it_was(name: str, tmp_path: Any)
 )
 def test_the_rows_of_a_prompt_move_with_that_prompt_alone(name: str, guided: bool) -> None:
     recipe = recipe_of(name, **((COVERED[name].guided or {}) if guided else {}), capture=(0,))
-    prompts = ["a red house at night", "a boat at night"]
-    problem = DiffusionProblem(pipeline(name), prompts, TARGET, recipe=recipe)
-    other = DiffusionProblem(pipeline(name), [prompts[0], "a cat at night"], TARGET, recipe=recipe)
-    with torch.no_grad():
-        rows, changed = (each.rows("source", [0, 1]) for each in (problem, other))
-    moves = []
-    for site, firings in rows.items():
-        for first, second in zip(firings, changed[site], strict=True):
-            assert len(first) == 2, site
-            near = 1e-4 * float(first.abs().max())
-            assert torch.allclose(first[0], second[0], rtol=1e-3, atol=near), site
-            moves.append(not torch.allclose(first[1], second[1], rtol=1e-4, atol=1e-6))
-    assert sum(moves) >= len(moves) / 2
+    assert_rows_move_with_their_prompt(pipeline(name), recipe)
 
 
 @pytest.mark.parametrize("guidance", [0.0, 3.0])
