@@ -38,6 +38,7 @@ SHOWN: dict[str, tuple[tuple[str, str, tuple[str, ...]], ...]] = {
     ),
     "ComfyUI LoRA": (
         ("comfyui_pack/test_export.py", "test_the_stock_loader_draws_what_apply_draws", ("scenes",)),
+        ("comfyui_pack/test_export_transformers.py", "test_the_stock_loader_draws_what_apply_draws", ()),
     ),
 }
 """By column: file, test, and the models it is of where it has no parameter that says so."""
@@ -75,6 +76,20 @@ A pipeline that was loaded from its authors' repository finds its own recipe; a 
 """
 
 
+LANGUAGE_HEAD = """
+## Language models
+
+Fitted, steered and fused as tiny models of random weights in
+`tests/adapters/language/test_every_architecture.py`; [language models](language.md) says how. Classes of
+transformers, without `ForCausalLM`:
+
+"""
+_LANGUAGE = (
+    ROOT / "tests" / "adapters" / "language" / "test_every_architecture.py",
+    "test_it_is_fitted_steered_fused_and_left_as_it_was",
+)
+
+
 @cache
 def _tree(file: Path) -> ast.Module:
     return ast.parse(file.read_text(encoding="utf-8"))
@@ -104,8 +119,16 @@ def _strings(node: ast.expr, file: Path) -> set[str]:
     """The texts of a list, or keys of a dictionary, also behind a name of the file or one that it imports."""
     if isinstance(node, ast.Name):
         return _named(node.id, file)
+    if isinstance(node, ast.DictComp):
+        return _strings(node.generators[0].iter, file)
     items = node.keys if isinstance(node, ast.Dict) else getattr(node, "elts", [])
-    return {item.value for item in items if isinstance(item, ast.Constant) and isinstance(item.value, str)}
+    found = {item.value for item in items if isinstance(item, ast.Constant) and isinstance(item.value, str)}
+    unpacked = [value for key, value in _pairs(node) if key is None]
+    return found.union(*(_strings(each, file) for each in unpacked))
+
+
+def _pairs(node: ast.expr) -> Iterable[tuple[ast.expr | None, ast.expr]]:
+    return zip(node.keys, node.values, strict=True) if isinstance(node, ast.Dict) else ()
 
 
 def _named(name: str, file: Path) -> set[str]:
@@ -117,6 +140,13 @@ def _named(name: str, file: Path) -> set[str]:
         if isinstance(node, ast.ImportFrom) and name in {alias.name for alias in node.names}:
             return _named(name, ROOT / "tests" / f"{(node.module or '').replace('.', '/')}.py")
     return set()
+
+
+def _language() -> str:
+    """The classes of language models, as their test has them."""
+    file, test = _LANGUAGE
+    functions = {each.name: each for each in ast.walk(_tree(file)) if isinstance(each, ast.FunctionDef)}
+    return ", ".join(sorted(_parameters(functions[test], file), key=str.lower))
 
 
 def _cells(row: Row) -> Iterable[str]:
@@ -152,6 +182,9 @@ def page() -> str:
         RECIPE_HEAD,
         "\n".join(recipes),
         also,
+        LANGUAGE_HEAD,
+        _language(),
+        ".\n",
     )
     return "".join(parts)
 

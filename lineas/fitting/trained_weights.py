@@ -17,7 +17,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lineas.apply.fold_rules import can_grow_bias, folded, learns, obstacle, scale_alone, weight_offset
+from lineas.apply.fold_rules import (
+    can_grow_bias,
+    deltas,
+    folded,
+    learns,
+    obstacle,
+    scale_alone,
+    weight_offset,
+)
 from lineas.fitting.returning_weights import come_and_go
 from lineas.maps.affine import AffineMap
 from lineas.maps.base import Map, along
@@ -40,7 +48,8 @@ class Holder:
         weight, bias = self.module._parameters["weight"], self.module._parameters.get("bias")
         assert weight is not None
         if not self.takes_shift:
-            return {"weight": folded(weight, None, scale_alone(map), self.offset)[0]}
+            change, _ = deltas(weight, None, map, self.offset)
+            return {"weight": (weight.detach().to(change) + change).to(weight.dtype)}
         # Zeros where there is no bias: the shift needs a place, and a gradient, before it is one.
         start = torch.zeros(map.width, dtype=weight.dtype, device=weight.device) if bias is None else bias
         new_weight, new_bias = folded(weight, start, map, self.offset)

@@ -21,6 +21,11 @@ def test_every_model_that_a_test_shows_has_a_row() -> None:
     assert (shown("ComfyUI train") | shown("ComfyUI apply")) - in_comfyui == set()
 
 
+def test_language_classes_are_those_of_their_test() -> None:
+    listed = page().partition("## Language models")[2]
+    assert all(f" {name}" in listed for name in ("Llama", "Qwen3Next,", "OPT,", "Mamba2,", "DeepseekV3,"))
+
+
 def test_every_recipe_has_a_row() -> None:
     assert set(RECIPES) - {name for row in ROWS for name in row.recipes} == {"scenes"}
 

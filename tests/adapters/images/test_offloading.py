@@ -61,8 +61,8 @@ OFFLOADED = {
 
 
 @cache
-def whole(name: str) -> Steering:
-    return fitted(PIPES[name][0](), name)
+def whole(name: str, checkpointing: bool) -> Steering:
+    return fitted(PIPES[name][0](), name, checkpointing=checkpointing)
 
 
 def fitted(pipe: Any, name: str, **options: Any) -> Steering:
@@ -105,7 +105,7 @@ def test_an_offloaded_model_gives_the_steering_of_the_whole_one(
     wanted = [weight.requires_grad for weight in denoiser(pipe).parameters()]
     OFFLOADED[way](pipe, tmp_path)
     steering = fitted(pipe, name, checkpointing=checkpointing)
-    assert steering.allclose(whole(name), atol=1e-6)
+    assert steering.allclose(whole(name, checkpointing), atol=1e-6)
     assert torch.equal(draw(pipe, **PIPES[name][1]), base)
     assert [weight.requires_grad for weight in denoiser(pipe).parameters()] == wanted
     if way == "sequential":
