@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from toys.models import affine
 
 from lineas.cli.commands import generate
+from lineas.maps.affine import AffineMap
 from lineas.scenes.bundled import CLIP
 from lineas.steering.provenance import Provenance
 from lineas.steering.site import Site
@@ -98,6 +99,26 @@ def test_export_writes_a_lora_file(lineas: Any, steering_file: Path) -> None:
     tensors = load_file(steering_file.with_name("night-lora.safetensors"))
     assert "lora_unet_down_blocks_0_resnets_0_norm1.w_norm" in tensors
     assert lineas("export", steering_file, "--model", "toy")[0] == 2
+
+
+def test_export_writes_a_lora_of_peft_and_refuses_what_that_cannot_hold(
+    lineas: Any, steering_file: Path
+) -> None:
+    site = "unet.down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_out.0"
+    deviation, shift = torch.zeros(2, 32)
+    deviation[3], deviation[5], shift[3] = 0.5, -0.2, 1.0
+    Steering({Site(site): AffineMap(deviation, shift)}).save("thin.safetensors")
+    code, out, err = lineas("export", "thin.safetensors", "--model", "toy", "--format", "peft")
+    assert code == 0, err
+    assert "LoRA file: thin-peft.safetensors (1 of 1 sites)" in out
+    tensors = load_file("thin-peft.safetensors")
+    assert tensors[f"{site}.lora_A.weight"].shape == (2, 32)  # a rank for each unit that is scaled
+    code, _, err = lineas("export", steering_file, "--model", "toy", "--format", "peft")
+    assert (
+        code == 2
+        and "33 of 33 sites" in err
+        and not steering_file.with_name("night-peft.safetensors").exists()
+    )
 
 
 @pytest.mark.parametrize("words", [("export", "--force"), ("generate", "a cat", "--steering")])

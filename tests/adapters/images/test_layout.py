@@ -32,7 +32,7 @@ def moved(count: int, *groups: list[int]) -> list[Run]:
         (6, [0], [1], Layout(0, (0,), 2, 1)),  # in front
         (9, [3], [4], Layout(0, (1,), 3, 1)),  # three parts
         (12, [6, 7], [8, 9], Layout(0, (2, 3), 2, 2)),  # two images of each prompt behind
-        (6, [0, 1], [2, 3], Layout(0, (0, 1), 1, 2)),  # two frames
+        (6, [0, 1], [2, 3], Layout(0, (0, 1), 1, 2)),  # two frames, or tokens that lie end to end
     ],
 )
 def test_a_layout_is_what_moves(count: int, first: list[int], second: list[int], layout: Layout) -> None:
@@ -50,6 +50,8 @@ def test_what_cannot_be_told_apart_is_refused() -> None:
         find_layouts(base, changed)
     with pytest.raises(MismatchError, match="does not depend on the prompts"):
         find_layouts(run(torch.ones(3, 2)), [run(torch.ones(3, 2))] * 2)
+    with pytest.raises(MismatchError, match="the tokens of all prompts lie end to end"):
+        find_layouts(run(torch.ones(14, 2)), [run(torch.ones(15, 2))] * 2)  # of unlike lengths
     with pytest.raises(MismatchError, match="expected a multiple of 4"):
         Layout(0, (0,), 2).pick(torch.ones(3, 2), 2)
 
