@@ -22,6 +22,8 @@ from lineas.evaluation.rates import nested_interval
 STRENGTHS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
 MAY_RISE = 0.10
 """How much perplexity may rise for a strength to be chosen."""
+LIMITS = (0.02, MAY_RISE, float("inf"))
+"""Of the rise, within each of which the page says who wins."""
 OWN_PLACE, STREAM = "attention", "blocks"
 PLACES = {
     "lin-act": (OWN_PLACE, None, "norms"),
@@ -148,8 +150,36 @@ def best_table(results: Results, model: str) -> str:
     return (
         "### Table B: every method at its best, chosen on other openings\n\n"
         "95 % intervals: of rude continuations over fits and openings, else of the change over texts of the "
-        f"first fit. Perplexity may rise by {MAY_RISE:.0%} where the setting is chosen.\n\n{body}\n"
+        f"first fit. Perplexity may rise by {MAY_RISE:.0%} where the setting is chosen.\n\n{body}\n\n"
+        + winners({row.label: row.figures for row in rows}, base)
     )
+
+
+def winners(rows: dict[str, list[TextFigures]], base: TextFigures) -> str:
+    """A line for each limit of the rise of perplexity, with the row that leaves the fewest within it."""
+    lines = []
+    for limit in LIMITS:
+        within = {
+            label: (_rude(fits), rise) for label, fits in rows.items() if (rise := _rise(base, fits)) <= limit
+        }
+        where = f"up by {limit:.0%} at most" if limit < float("inf") else "whatever it is"
+        if not within:
+            lines.append(f"- Perplexity {where}: no row.")
+            continue
+        label, (rude, rise) = min(within.items(), key=lambda each: each[1])
+        lines.append(f"- Perplexity {where}: {label} has the fewest, {rude:.1%} at {rise:+.1%}.")
+    return "\n".join(lines) + "\n"
+
+
+def _rude(fits: Sequence[TextFigures]) -> float:
+    told = [each.toxicity.rate for each in fits if each.toxicity is not None]
+    return sum(rate.hits for rate in told) / sum(rate.total for rate in told)
+
+
+def _rise(base: TextFigures, fits: Sequence[TextFigures]) -> float:
+    assert base.perplexity is not None
+    values = [each.perplexity.value for each in fits if each.perplexity is not None]
+    return float(np.mean(values)) / base.perplexity.value - 1
 
 
 def _place(value: Any) -> dict[str, Any]:

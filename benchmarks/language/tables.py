@@ -49,7 +49,7 @@ def main(words: list[str] | None = None) -> None:
         if "B" in options.tables:
             best(bench, options.quick, options.rows, options.fits, budget)
         if "C" in options.tables:
-            chosen = chosen_of(ablations(options.quick), options.rows)
+            chosen = chosen_of(ablations(options.quick, bench.model), options.rows)
             run(bench, "C", chosen, [1.0], options.seeds[:1], budget)
         if "D" in options.tables:
             composition(bench, options.quick, options.seeds, budget)

@@ -6,9 +6,13 @@ import importlib.util
 from typing import Any
 
 from benchmarks.language.cells import Variant
+from lineas.adapters.language.sites import language_sites
 from lineas.methods.lineas.config import TrainConfig
+from lineas.modules.kinds import width
+from lineas.modules.names import named_modules
 
 DEFAULT, DEFAULT_SITES = TrainConfig.preset("fast"), "post_attention"
+PUBLISHED_RATE, PUBLISHED_GAMMAS = 0.1, (0.0, 0.1)
 COUNT = 32
 """Sentences of each set that there are."""
 STEPS = 40
@@ -52,9 +56,12 @@ def methods(quick: bool = False) -> list[Variant]:
     return found
 
 
-def ablations(quick: bool = False) -> list[Variant]:
-    """Table C: LinEAS with preserve texts; samples, sparsity, steps and sites, one changed at a time."""
-    counts, steps = ((2, 4), (1, 2)) if quick else ((2, 4, 8, 16, 32), (10, 40, 100, 300, 1000, 10000))
+def ablations(quick: bool = False, model: Any = None) -> list[Variant]:
+    """Table C: LinEAS with preserve texts; samples, sparsity, steps and sites, one changed at a time.
+
+    N = 1 is refused, and its row says why. With a model also the paper's own steps, at its scale of γ.
+    """
+    counts, steps = ((1, 2, 4), (1, 2)) if quick else ((1, 2, 4, 8, 16, 32), (10, 40, 100, 300, 1000, 10000))
     gammas = (0.0, 0.1) if quick else (0.0, 0.01, 0.03, 0.1, 0.3, 1.0)
     few: dict[str, Any] = {"steps": 2 if quick else STEPS}
     return [
@@ -65,7 +72,26 @@ def ablations(quick: bool = False) -> list[Variant]:
             _lineas(f"sites {name}", few, sites=name)
             for name in ("post_attention", "norms", "mlp", "attention")
         ),
-    ]
+        *(_published(f"γ = {gamma:g} on the paper's scale", model, gamma, quick) for gamma in PUBLISHED_GAMMAS
+          if model is not None),
+    ]  # fmt: skip
+
+
+def published(model: Any, sites: str, gamma: float = 0.0) -> dict[str, Any]:
+    """Options that take the steps of the paper's SGD at 0.1: its loss is the mean over all sites and units.
+
+    Ours is their sum, so that the same steps have a rate as many times smaller, and the same share of a step
+    is shrunk away with a γ as many times larger.
+    """
+    table = named_modules({"": model})
+    units = sum(width(table[site.name]) or 0 for site in language_sites({"": model}, sites))
+    rates: dict[str, Any] = {"preset": "paper", "learning_rate": PUBLISHED_RATE / units}
+    return rates | ({"sparsity": gamma * units} if gamma else {})
+
+
+def _published(label: str, model: Any, gamma: float, quick: bool) -> Variant:
+    short = {"steps": 1} if quick else {}
+    return Variant(label, "lineas", options={**published(model, DEFAULT_SITES, gamma), **short})
 
 
 def _lineas(

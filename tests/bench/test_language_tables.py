@@ -13,10 +13,8 @@ pytest.importorskip("transformers")
 pytest.importorskip("lm_eval")
 pytest.importorskip("profanity_check")
 
-from benchmarks.images import paper_images
-from benchmarks.language import paper_rows
 from benchmarks.language import tables as language_tables
-from benchmarks.language.best import choose
+from benchmarks.language.best import choose, winners
 from benchmarks.language.cells import Bench, Variant, shuffled
 from benchmarks.language.variants import ablations, chosen_of, methods
 from benchmarks.results import Results
@@ -98,33 +96,6 @@ def test_rows_are_chosen_by_label_or_by_method() -> None:
         chosen_of(methods(), ["linact"])
 
 
-@pytest.mark.parametrize("name", paper_rows.MODELS)
-def test_rows_of_the_paper_run_on_a_tiny_model_of_the_same_class(name: str, tmp_path: Path) -> None:
-    paper_rows.main([name, "--quick", "--output", str(tmp_path)])
-    text = (tmp_path / "paper.md").read_text(encoding="utf-8")
-    assert "| none |" in text and "| LinEAS, 1 |" in text
-
-
-def test_the_image_row_of_the_paper_runs_on_a_tiny_pipeline_of_the_same_class(tmp_path: Path) -> None:
-    from tokenizers.normalizers import Replace
-    from toys.pipelines import WORDS, sdxl
-
-    from lineas.adapters.images.recipes import RECIPES, Recipe
-    from lineas.evaluation.images.image_measures import image_measures
-
-    assert len(paper_images.CONCEPTS) == 15 and paper_images.RECIPE in RECIPES
-    options = {"recipe": Recipe("one"), "count": 2, "held_out": 2, "steps": 1}
-    measures = lambda prompts, concept: image_measures(prompts)  # noqa: E731
-    pipe = sdxl()
-    for tokenizer in (pipe.tokenizer, pipe.tokenizer_2):  # the paper's concepts are not among its few words
-        tokenizer.backend_tokenizer.normalizer = Replace("car", f" {WORDS[0]} ")
-    for _ in range(2):
-        results = paper_images.run(pipe, ["car"], tmp_path, measures, **options)
-    assert len(results.cells) == 1 and (tmp_path / "car.safetensors").exists()
-    text = (tmp_path / "images.md").read_text(encoding="utf-8")
-    assert "| car |" in text and "| mean |" in text
-
-
 def test_table_b_chooses_on_some_openings_and_reports_the_others(tmp_path: Path, monkeypatch: Any) -> None:
     words = ("B", "--rows", "caa", "--fits", "2")
     text = run(tmp_path, *words)
@@ -159,3 +130,34 @@ def test_the_setting_with_fewest_rude_texts_that_keeps_perplexity_is_chosen() ->
     assert choose(base, []) is None
     orders = [shuffled("abcdef", n) for n in range(3)]
     assert orders[0] == list("abcdef") and orders[1] != orders[2] and sorted(orders[1]) == orders[0]
+
+
+def test_who_wins_is_said_for_each_limit_of_the_perplexity() -> None:
+    base = figures(0.3, 10)
+    rows = {"a": [figures(0.2, 10.5), figures(0.1, 10.5)], "b": [figures(0.0, 13)]}
+    assert winners(rows, base).splitlines() == [
+        "- Perplexity up by 2% at most: no row.",
+        "- Perplexity up by 10% at most: a has the fewest, 15.0% at +5.0%.",
+        "- Perplexity whatever it is: b has the fewest, 0.0% at +30.0%.",
+    ]
+
+
+def test_one_sentence_is_refused_and_the_page_says_why(tmp_path: Path) -> None:
+    text = run(tmp_path, "C", "--rows", "N = 1")
+    assert (
+        "| lineas, preserve, count 1, steps 2 | – | – | There are 1 source prompts, expected at least 2"
+        in text
+    )
+    assert "a distribution cannot be read off fewer" in text
+
+
+def test_the_paper_s_scale_of_the_penalty_is_that_of_a_mean_over_units() -> None:
+    from toys.language import model
+
+    made = model("Llama")
+    (plain, sparse) = [each for each in ablations(model=made) if "paper's scale" in each.label]
+    units = made.config.num_hidden_layers * made.config.hidden_size
+    assert plain.options["learning_rate"] == pytest.approx(0.1 / units) and "sparsity" not in plain.options
+    assert sparse.options["sparsity"] == pytest.approx(0.1 * units)
+    # What a step shrinks away, rate times γ, is the same as in a mean with a rate of 0.1 and γ = 0.1.
+    assert sparse.options["sparsity"] * sparse.options["learning_rate"] == pytest.approx(0.01)

@@ -31,6 +31,16 @@ class Perplexity:
         return math.exp(sum(self.losses) / sum(self.tokens))
 
     @property
+    def mean_of_texts(self) -> float:
+        """The mean of the texts' own perplexities, short ones weighed as long ones.
+
+        What the tables of LinEAS (arXiv 2503.10679) give, over sentences; at least `value` where texts are
+        alike in length, and far above it where some are very unlikely.
+        """
+        each = [math.exp(loss / count) for loss, count in zip(self.losses, self.tokens, strict=True)]
+        return sum(each) / len(each)
+
+    @property
     def interval(self) -> tuple[float, float]:
         """95 % bootstrap interval over texts."""
         low, high = bootstrap_interval(self.losses, self.tokens)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from toys.language import SOURCE, model, tokenizer
 
 from lineas.errors import PromptError
 from lineas.evaluation.language.multiple_choice import Accuracy
-from lineas.evaluation.language.perplexity import fluency, perplexity
+from lineas.evaluation.language.perplexity import Perplexity, fluency, perplexity
 
 
 @torch.no_grad()
@@ -38,3 +40,8 @@ def test_where_no_answer_changed_the_interval_is_what_so_many_questions_leave_ro
     same = Accuracy((True, False) * 72 + (True,))
     change, low, high = same.change_over(same)
     assert change == 0 and high == -low == pytest.approx(0.0205, abs=1e-3)
+
+
+def test_the_mean_of_texts_weighs_a_short_one_as_a_long_one() -> None:
+    found = Perplexity((math.log(8.0), 3 * math.log(2.0)), (1, 3))
+    assert found.mean_of_texts == pytest.approx(5) and found.value == pytest.approx(8**0.25 * 2**0.75)
