@@ -1,12 +1,12 @@
 """Where each method acts in table B, and at which λ: what is best on prompts and noise of their own.
 
 Best is the highest share of images as wanted with all the rest kept, times the share of other prompts'
-content that is kept, in the mean over a few concepts.
+content that is kept. The place is chosen for a method and an intent, as the best in the mean over a few
+concepts, each at its best λ; λ is chosen for each concept, as the intents calibrate theirs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import Any
 
 from benchmarks.images.bench import Bench, Way, places_of
@@ -15,42 +15,57 @@ from benchmarks.results import Key, Results
 
 CONCEPTS = ("at night", "red", "clock")
 STRENGTHS = (0.5, 1.0, 2.0, 4.0, 8.0)
-Score = tuple[float, float, float]
-"""What is compared: the product, then how many are as wanted, then what others keep."""
+Score = tuple[float, float]
+"""The product, and where that is 0 the share as wanted, all the rest or not, times what others keep."""
 
 
-def chosen(bench: Bench, results: Results, intent: str, name: str) -> Way:
-    """The best place and λ of a row's method, from the results where it was chosen before."""
-    key = {"kind": "chosen", "intent": intent, "method": name, "weights": bench.weights, "on": list(CONCEPTS)}
+def chosen(bench: Bench, results: Results, intent: str, name: str, concept: str) -> Way:
+    """The best place of a row's method, and the best λ for a concept there; chosen before or now."""
+    key = place_key(bench.weights, intent, name)
     if key not in results:
-        tried = [
-            (way, score)
+        tried = {
+            sites: [climbed(bench, results, intent, Way(name, sites), each)[1] for each in CONCEPTS]
             for sites in places_of(name)
-            for way, score in climbed(Way(name, sites), lambda way: _score(bench, results, intent, way))
-        ]
-        way, score = max(tried, key=lambda each: each[1])
-        results.compute(key, lambda: {"sites": way.sites, "strength": way.strength, "score": list(score)})
-    value = results.get(key)
-    return Way(name, value["sites"], value["strength"])
+        }
+        best = max(tried, key=lambda sites: _mean(tried[sites]))
+        scores = {sites: _mean(each)[0] for sites, each in tried.items()}
+        results.compute(key, lambda: {"sites": best, "scores": scores})
+    way = Way(name, results.get(key)["sites"])
+    key = strength_key(bench.weights, intent, way, concept)
+    if key not in results:
+        strength, score = climbed(bench, results, intent, way, concept)
+        results.compute(key, lambda: {"strength": strength, "score": list(score)})
+    return Way(name, way.sites, results.get(key)["strength"])
 
 
-def climbed(way: Way, score: Callable[[Way], Score]) -> list[tuple[Way, Score]]:
-    """Rising strengths with their scores, until one is below half of the best."""
-    found: list[tuple[Way, Score]] = []
+def climbed(bench: Bench, results: Results, intent: str, way: Way, concept: str) -> tuple[float, Score]:
+    """The best λ of rising ones and its score; they end where the score is below half of the best."""
+    found: list[tuple[Score, float]] = []
     for strength in STRENGTHS:
         each = Way(way.name, way.sites, strength)
-        found.append((each, score(each)))
-        if found[-1][1][0] < max(s[0] for _, s in found) / 2:
+        key = trial_key(bench.weights, intent, each, concept)
+        score = score_of(results.compute(key, lambda each=each: bench.tried(each, intent, concept)))
+        found.append((score, strength))
+        if score[0] < max(found)[0][0] / 2:
             break
-    return found
+    score = max(score for score, _ in found)
+    return next(strength for each, strength in found if each == score), score
 
 
-def _score(bench: Bench, results: Results, intent: str, way: Way) -> Score:
-    cells = []
-    for concept in CONCEPTS:
-        key = trial_key(bench.weights, intent, way, concept)
-        cells.append(results.compute(key, lambda c=concept: bench.tried(way, intent, c)))
-    return score_of(cells)
+def score_of(report: dict[str, Any]) -> Score:
+    """Of a report as plain values."""
+    done, kept = (pooled([report["steered"][name]]).value for name in ("done", "all_kept"))
+    others = pooled([report["others_kept"]]).value
+    return kept * others, done * others
+
+
+def place_key(weights: str, intent: str, name: str) -> Key:
+    return {"kind": "place", "intent": intent, "method": name, "weights": weights, "on": list(CONCEPTS)}
+
+
+def strength_key(weights: str, intent: str, way: Way, concept: str) -> Key:
+    key = {"kind": "strength", "intent": intent, "concept": concept, "weights": weights}
+    return key | {"method": way.name, "sites": way.sites}
 
 
 def trial_key(weights: str, intent: str, way: Way, concept: str) -> Key:
@@ -58,15 +73,6 @@ def trial_key(weights: str, intent: str, way: Way, concept: str) -> Key:
     return key | {"method": way.name, "sites": way.sites, "strength": way.strength}
 
 
-def score_of(cells: Sequence[dict[str, Any]]) -> Score:
-    """Of reports as plain values, one per concept."""
-    kept, done, others = (
-        [pooled([find(cell)]).value for cell in cells]
-        for find in (
-            lambda cell: cell["steered"]["all_kept"],
-            lambda cell: cell["steered"]["done"],
-            lambda cell: cell["others_kept"],
-        )
-    )
-    products = [a * b for a, b in zip(kept, others, strict=True)]
-    return sum(products) / len(cells), sum(done) / len(cells), sum(others) / len(cells)
+def _mean(scores: list[Score]) -> Score:
+    first, second = (sum(each) / len(scores) for each in zip(*scores, strict=True))
+    return first, second

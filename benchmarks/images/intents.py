@@ -8,7 +8,7 @@ On the bundled model. LinEAS by intent has its calibrated strength 1, as publish
 other method the place and λ that are best on other prompts and noise (choosing.py). Each row is a line in
 OUTPUT/intents.jsonl and computed once; a run that is cut off goes on where it was, and --render makes
 intents.md from what is there. Pictures and steerings go to PICTURES. A row takes two minutes of one core by
-intent, one as published and half a minute else, with a few more minutes to choose each method's place and λ.
+intent, one as published and half a minute else, with as long again to choose places and λ.
 """
 
 from __future__ import annotations
@@ -46,13 +46,13 @@ def cells(
 
 
 def compute(bench: Bench, results: Results, cell: Cell) -> None:
-    """One row, and before a method's first the choice of its place and λ."""
+    """One row, and before it the choice of its method's place and of λ."""
     name, intent, concept, seed = cell
     if name == BY_INTENT:
         key = row_key(bench.weights, intent, concept, seed)
         results.compute(key, lambda: bench.by_intent(intent, concept, seed))
         return
-    way = Way(PUBLISHED, "norms") if name == PUBLISHED else chosen(bench, results, intent, name)
+    way = Way(PUBLISHED, "norms") if name == PUBLISHED else chosen(bench, results, intent, name, concept)
     key = row_key(bench.weights, intent, concept, seed, way)
     results.compute(key, lambda: bench.by(way, intent, concept, seed))
 

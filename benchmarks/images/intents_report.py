@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from benchmarks.images.bench import PLACES, PUBLISHED, PUBLISHED_STEPS, TRIED, Way, rivals
-from benchmarks.images.choosing import CONCEPTS
+from benchmarks.images.choosing import CONCEPTS, STRENGTHS, place_key, strength_key
 from benchmarks.images.concepts import NEVER_TUNED, concepts_of, swapped_for
 from benchmarks.report import machine, pooled, table
 from benchmarks.results import Key, Results
@@ -21,6 +21,8 @@ Figure = Callable[[Row], Mapping[str, int]]
 BY_INTENT = "LinEAS by intent"
 PLACED = {"norms": "UNet norms", "attention": "UNet attentions", "text": "text encoder norms"}
 FIGURES = ("done", "rest_kept", "all_kept")
+_CHOSEN_ON, _OTHERS = ", ".join(CONCEPTS), ", ".join(NEVER_TUNED)
+_LADDER = ", ".join(f"{strength:g}" for strength in STRENGTHS)
 HEAD = f"""# Remove, add, swap: LinEAS by intent, beside every other method
 
 Bundled model, 32 held-out prompts a concept and 32 about other things, drawn from noise that no fit saw. The
@@ -36,10 +38,10 @@ Means over concepts (of a concept's seeds first), in brackets 95 % bootstrap int
 anew; where all concepts have 0 or all have 100 %, Wilson's interval over images. LinEAS by intent is what
 `lineas remove`, `add` and `swap` give by default, at its calibrated strength 1. {PUBLISHED}: affine maps at
 all norms of the UNet, pooled means coupled by rank, no preserve prompts, {PUBLISHED_STEPS} steps of the
-preset fast, strength 1. Every other method has its own default options, and of {len(PLACES)} places and
-rising strengths those with the highest "all the rest kept" times "other prompts kept" on {TRIED} + {TRIED}
-other prompts and other noise of {", ".join(CONCEPTS)}. Settings of the intents were chosen on other prompts
-and noise of some of the ten; none on {", ".join(NEVER_TUNED)}. AurA can only take away."""
+preset fast, strength 1. Every other method has its own default options; of {len(PLACES)} places the one
+that is best for {_CHOSEN_ON}, and for each concept the best λ of {_LADDER}, both by "all the rest kept"
+times "other prompts kept" on {TRIED} + {TRIED} other prompts and other noise. Settings of the intents were
+chosen on other prompts and noise of some of the ten; none on {_OTHERS}. AurA can only take away."""
 
 
 def row_key(weights: str, intent: str, concept: str, seed: int, way: Way | None = None) -> Key:
@@ -64,22 +66,25 @@ def page(results: Results, weights: str) -> str:
 
 
 def ways_of(results: Results, weights: str, intent: str) -> dict[str, Rows]:
-    """Name of the way, with its place and λ -> its rows; a choice that was made anew drops the older rows."""
+    """Name of the way, with its place -> its rows; a choice that was made anew drops the older rows."""
     found: dict[str, Rows] = {}
     for name in (None, *rivals(intent)):
-        place: dict[str, Any] = {}
+        wanted: dict[str, Any] = {"kind": None, "intent": intent, "weights": weights, "method": name}
         if name is not None and name != PUBLISHED:
-            where = {"kind": "chosen", "intent": intent, "method": name, "weights": weights}
-            value = next((v for _, v in results.find(**where)), None)
-            if value is None:
+            place = results.get(place_key(weights, intent, name))
+            if place is None:
                 continue
-            place = {"sites": value["sites"], "strength": value["strength"]}
+            wanted["sites"] = place["sites"]
         rows: Rows = {}
-        wanted = {"kind": None, "intent": intent, "weights": weights, "method": name, **place}
         for key, value in results.find(**wanted):
+            if "sites" in wanted:
+                way = Way(str(name), wanted["sites"])
+                strength = results.get(strength_key(weights, intent, way, key["concept"]))
+                if strength is None or strength["strength"] != key["strength"]:
+                    continue
             rows.setdefault(key["concept"], {})[key["seed"]] = value
         if rows:
-            label = f"{name}, {PLACED[place['sites']]}, λ = {place['strength']:g}" if place else name
+            label = f"{name}, {PLACED[wanted['sites']]}" if "sites" in wanted else name
             found[label or BY_INTENT] = rows
     return found
 
@@ -105,12 +110,13 @@ def _overall(intent: str, ways: Mapping[str, Rows], concepts: Sequence[str]) -> 
     lines = []
     first = next(iter(ways.values()))
     for name, way in (("untouched model", "unsteered"), ("prompting (the oracle)", "prompting")):
-        cells = [_text(mean_over_concepts(first, concepts, _figure(way, each))) for each in FIGURES]
+        cells = [text_of(mean_over_concepts(first, concepts, _figure(way, each))) for each in FIGURES]
         lines.append((name, _count(first, concepts), *cells, "–"))
     for name, rows in ways.items():
         figures = [_figure("steered", each) for each in FIGURES]
         cells = [
-            _text(mean_over_concepts(rows, concepts, each)) for each in (*figures, lambda r: r["others_kept"])
+            text_of(mean_over_concepts(rows, concepts, each))
+            for each in (*figures, lambda r: r["others_kept"])
         ]
         if _count(rows, concepts):
             lines.append((name, _count(rows, concepts), *cells))
@@ -132,7 +138,8 @@ def _figure(way: str, name: str) -> Figure:
     return lambda row: row[way][name]
 
 
-def _text(found: tuple[float, float, float] | None) -> str:
+def text_of(found: tuple[float, float, float] | None) -> str:
+    """A rate with its interval, for people."""
     return "–" if found is None else "{:.1%} ({:.1%} to {:.1%})".format(*found)
 
 

@@ -39,9 +39,9 @@ def test_rows_are_computed_once_and_make_the_page(tmp_path: Path, monkeypatch: p
     text = (tmp_path / "intents.md").read_text(encoding="utf-8")
     for start in ("untouched model", "prompting (the oracle)", BY_INTENT, PUBLISHED):
         assert f"\n| {start} | 1 of 14, 0 |" in text
-    assert "\n| caa, text encoder norms, λ = 1 | 1 of 14, 0 |" in text
+    assert "\n| caa, text encoder norms | 1 of 14, 0 |" in text
     lines = (tmp_path / "intents.jsonl").read_text(encoding="utf-8").splitlines()
-    assert len(lines) == 5  # three rows, and of one method a trial and what was chosen
+    assert len(lines) == 6  # three rows, and of one method a trial, its place and its strength
     for name in ("by", "by_intent", "tried", "fitted"):
         monkeypatch.setattr(Bench, name, lambda *_: pytest.fail("computed again"))
     intents.main(words)
@@ -62,36 +62,38 @@ def report(done: int, all_kept: int, others: int, total: int = 10) -> dict[str, 
 
 
 class Tried:
-    """A bench whose trials are known: text at λ = 2 is best, and everything else is worse."""
+    """A bench whose trials are known: red wants λ = 2 at the text encoder, and the clock 0.5."""
 
     weights = "w"
 
     def __init__(self) -> None:
-        self.asked: list[tuple[str, float]] = []
+        self.asked: list[tuple[str, str, float]] = []
 
     def tried(self, way: Way, intent: str, concept: str) -> dict[str, Any]:
-        self.asked.append((way.sites, way.strength))
-        if way.sites == "text":
-            return report(10, {0.5: 2, 1.0: 4, 2.0: 9, 4.0: 3}[way.strength], 10)
-        return report(10, 10, 5)
+        self.asked.append((concept, way.sites, way.strength))
+        if way.sites != "text":
+            return report(10, 10, 4)
+        best = {"red": 2.0, "clock": 0.5}[concept]
+        return report(10, 9 if way.strength == best else 4, 10)
 
 
-def test_the_best_place_and_strength_is_chosen_once_and_later_strengths_are_left(
+def test_a_place_is_chosen_for_all_and_a_strength_for_each_concept_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(choosing, "CONCEPTS", ("clock",))
-    known, results = Tried(), Results(tmp_path / "r.jsonl")
-    way = choosing.chosen(known, results, REMOVE, "caa")  # type: ignore[arg-type]
-    assert way == Way("caa", "text", 2.0)
-    assert ("text", 4.0) in known.asked and ("text", 8.0) not in known.asked
-    known.asked.clear()
-    assert choosing.chosen(known, Results(tmp_path / "r.jsonl"), REMOVE, "caa") == way  # type: ignore[arg-type]
-    assert not known.asked
+    monkeypatch.setattr(choosing, "CONCEPTS", ("red",))
+    known: Any = Tried()
+    for results in (Results(tmp_path / "r.jsonl"), Results(tmp_path / "r.jsonl")):
+        assert choosing.chosen(known, results, REMOVE, "caa", "red") == Way("caa", "text", 2.0)
+        assert choosing.chosen(known, results, REMOVE, "caa", "clock") == Way("caa", "text", 0.5)
+    assert len(known.asked) == len(set(known.asked))
+    # From a score below half of the best on, no greater strength is tried.
+    assert ("red", "text", 4.0) in known.asked and ("red", "text", 8.0) not in known.asked
+    assert [strength for c, _, strength in known.asked if c == "clock"] == [0.5, 1.0]
 
 
-def test_where_nothing_is_as_wanted_what_shows_more_of_it_is_chosen() -> None:
-    assert choosing.score_of([report(3, 0, 5)]) > choosing.score_of([report(2, 0, 10)])
-    assert choosing.score_of([report(5, 5, 10), report(10, 5, 8)]) == (pytest.approx(0.45), 0.75, 0.9)
+def test_where_nothing_is_as_wanted_with_all_the_rest_what_others_keep_counts() -> None:
+    assert choosing.score_of(report(3, 0, 9)) > choosing.score_of(report(10, 0, 2))
+    assert choosing.score_of(report(5, 5, 8)) == (pytest.approx(0.4), pytest.approx(0.4))
 
 
 def test_trials_are_on_prompts_that_no_row_is_measured_on() -> None:
@@ -119,11 +121,12 @@ def test_a_choice_made_anew_drops_the_older_rows(tmp_path: Path) -> None:
     results = Results(tmp_path / "r.jsonl")
     old, new = Way("caa", "norms", 1.0), Way("caa", "text", 2.0)
     results.compute(row_key("w", ADD, "clock", 0, old), lambda: report(1, 1, 1))
-    key = {"kind": "chosen", "intent": ADD, "method": "caa", "weights": "w", "on": []}
-    results.compute(key, lambda: {"sites": "text", "strength": 2.0})
+    results.compute(choosing.place_key("w", ADD, "caa"), lambda: {"sites": "text"})
+    results.compute(choosing.strength_key("w", ADD, new, "clock"), lambda: {"strength": 2.0})
+    results.compute(row_key("w", ADD, "clock", 0, Way("caa", "text", 4.0)), lambda: report(3, 3, 3))
     assert ways_of(results, "w", ADD) == {}
     results.compute(row_key("w", ADD, "clock", 0, new), lambda: report(2, 2, 2))
-    assert list(ways_of(results, "w", ADD)) == ["caa, text encoder norms, λ = 2"]
+    assert list(ways_of(results, "w", ADD)) == ["caa, text encoder norms"]
     assert "| clock | 20% / 20% / 20% |" in page(results, "w")
 
 
