@@ -82,7 +82,8 @@ def test_a_place_is_chosen_for_all_and_a_strength_for_each_concept_once(
 ) -> None:
     monkeypatch.setattr(choosing, "CONCEPTS", ("red",))
     known: Any = Tried()
-    for results in (Results(tmp_path / "r.jsonl"), Results(tmp_path / "r.jsonl")):
+    for _ in range(2):
+        results = Results(tmp_path / "r.jsonl")
         assert choosing.chosen(known, results, REMOVE, "caa", "red") == Way("caa", "text", 2.0)
         assert choosing.chosen(known, results, REMOVE, "caa", "clock") == Way("caa", "text", 0.5)
     assert len(known.asked) == len(set(known.asked))
