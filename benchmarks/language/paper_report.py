@@ -60,7 +60,7 @@ def _lines(results: Results, row: str) -> list[list[str]]:
     labels = dict.fromkeys(key["label"] for key, _ in results.find(kind="row", model=row))
     for label in labels:
         seeds = {
-            key["seed"]: figures_of(results, row, value)
+            key["seed"]: figures_of(results, row, {**value, "seed": key["seed"]})
             for key, value in results.find(kind="row", model=row, label=label)
         }
         values = {
