@@ -147,7 +147,10 @@ def main(words: list[str] | None = None) -> None:
     options = parser.parse_args(words)
     results = Results(options.output / "truthful.jsonl")
     questions = list(QUICK) if options.quick else truthful_questions(loaded(TRUTHFUL, "validation"))
-    bench, title = paper_bench(options, Corpus.bundled(), results)
+    corpus = Corpus.bundled()
+    if options.quick:  # whose vocabulary is the words of its texts
+        corpus = replace(corpus, text=tuple(answer for each in QUICK for answer, _ in each.all))
+    bench, title = paper_bench(options, corpus, results)
     results.compute({"kind": "machine", "model": options.row}, lambda: {"model": title, **machine()})
     budget = Budget(options.seconds)
     chosen = [
