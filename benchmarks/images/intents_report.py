@@ -35,13 +35,14 @@ detector that comes with the model reads the images.
 - Prompting is the oracle: the words left out, added or exchanged.
 
 Means over concepts (of a concept's seeds first), in brackets 95 % bootstrap intervals over concepts drawn
-anew; where all concepts have 0 or all have 100 %, Wilson's interval over images. LinEAS by intent is what
-`lineas remove`, `add` and `swap` give by default, at its calibrated strength 1. {PUBLISHED}: affine maps at
-all norms of the UNet, pooled means coupled by rank, no preserve prompts, {PUBLISHED_STEPS} steps of the
-preset fast, strength 1. Every other method has its own default options; of {len(PLACES)} places the one
-that is best for {_CHOSEN_ON}, and for each concept the best λ of {_LADDER}, both by "all the rest kept"
-times "other prompts kept" on {TRIED} + {TRIED} other prompts and other noise. Settings of the intents were
-chosen on other prompts and noise of some of the ten; none on {_OTHERS}. AurA can only take away."""
+anew; where all concepts have 0 or all have 100 %, or only one is in, Wilson's interval over images. LinEAS
+by intent is what `lineas remove`, `add` and `swap` give by default, at its calibrated strength 1.
+{PUBLISHED}: affine maps at all norms of the UNet, pooled means coupled by rank, no preserve prompts,
+{PUBLISHED_STEPS} steps of the preset fast, strength 1. Every other method has its own default options; of
+{len(PLACES)} places the one that is best for {_CHOSEN_ON}, and for each concept the best λ of {_LADDER},
+both by "all the rest kept" times "other prompts kept" on {TRIED} + {TRIED} other prompts and other noise.
+Settings of the intents were chosen on other prompts and noise of some of the ten; none on {_OTHERS}. AurA
+can only take away."""
 
 
 def row_key(weights: str, intent: str, concept: str, seed: int, way: Way | None = None) -> Key:
@@ -99,7 +100,7 @@ def mean_over_concepts(
         return None
     values = [rate.value for rate in rates]
     mean = sum(values) / len(values)
-    if mean in (0.0, 1.0):
+    if mean in (0.0, 1.0) or len(rates) == 1:
         low, high = Rate(sum(rate.hits for rate in rates), sum(rate.total for rate in rates)).interval
     else:
         low, high = bootstrap_interval(values, [1.0] * len(values))

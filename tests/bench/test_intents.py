@@ -118,6 +118,13 @@ def test_intervals_are_over_concepts_after_the_mean_of_their_seeds() -> None:
     assert all_kept is not None and all_kept[1] == pytest.approx(0.912, abs=1e-3)  # 40 of 40 images
 
 
+def test_one_concept_has_the_interval_of_its_images() -> None:
+    found = mean_over_concepts(
+        {"clock": {0: report(5, 5, 5)}}, ["clock", "red"], lambda row: row["others_kept"]
+    )
+    assert found == pytest.approx((0.5, 0.237, 0.763), abs=1e-3)
+
+
 def test_a_choice_made_anew_drops_the_older_rows(tmp_path: Path) -> None:
     results = Results(tmp_path / "r.jsonl")
     old, new = Way("caa", "norms", 1.0), Way("caa", "text", 2.0)
