@@ -12,6 +12,7 @@ from torch import Tensor
 
 from lineas.maps.base import Map
 from lineas.pictures.charts import bars, curve, stacked
+from lineas.steering.provenance import USABLE
 from lineas.steering.steering import Steering
 
 
@@ -41,11 +42,17 @@ def training_text(steering: Steering, costs: Sequence[float], seconds: float, pa
     return "\n".join([figures, f"saved: {path}", steering.summary()])
 
 
-def usable(steering: Steering) -> str:
-    """The strengths that were found to be of use, as a sentence; "" where nobody looked."""
-    settings = steering.provenance.settings
-    low, high = settings.get("usable_from"), settings.get("usable_to")
-    return "" if low is None or high is None else f"strength 1 is calibrated; of use from {low} to {high}"
+def usable(steering: Steering, strength: float = 0.0) -> str:
+    """The strengths that were found to be of use, as a sentence; "" where nobody looked.
+
+    strength: that is set; whether it lies outside is said too.
+    """
+    low, high = (steering.provenance.settings.get(name) for name in USABLE)
+    if not (isinstance(low, int | float) and isinstance(high, int | float)):
+        return ""
+    told = f"strength: usable from {low:g} to {high:g}, best at 1"
+    outside = strength and not low <= strength <= high
+    return f"{told}; {strength:g} lies outside" if outside else told
 
 
 def _strength(map: Map) -> float:

@@ -20,7 +20,7 @@ from ..models.base_models import base_model_of
 from ..models.check import acts_on_text
 from ..models.tree import Tree
 from ..notices import board
-from ..report import image_of, steering_picture, usable
+from ..report import image_of, steering_picture
 from ..train.problem import check_clip
 from .identity import key_of
 from .request import KEY, ConceptInputs, ConceptRequest
@@ -56,14 +56,12 @@ def learned(
     from ..train.training import train
 
     made = train(model, clip, vae, ConceptRequest(plan, key, inputs), graph)
-    board().show(usable(made.steering))
     return Learned(made.steering, made.report, f"{made.summary}\n\n{plan.text()}", True)
 
 
 def _kept(path: str, plan: str) -> Learned:
     steering = Steering.load(path)
-    told = "\n".join(filter(None, (f"learned before: {path}", usable(steering))))
-    board().show(told)
+    board().show(told := f"learned before: {path}")
     picture = image_of(steering_picture(steering))
     return Learned(steering, picture, "\n".join([told, steering.summary(), "", plan]), False)
 

@@ -10,6 +10,7 @@ from ..algebra import GROUPS, at_blocks
 from ..apply.placement import BRANCHES, METHODS, Placement
 from ..files import load_named, named_files, stamp
 from ..notices import board
+from ..report import usable
 from .types import CATEGORY, STRENGTHS, Steering, advanced, found_by
 
 WORDS = ("steering", "concept", "slider", "remove", "erase", "add", "style", "negative", "activation")
@@ -47,6 +48,8 @@ class ApplySteering(io.ComfyNode):
         from ..apply.steering import apply_steering
 
         chosen = at_blocks(steering, block_strengths)
+        if told := usable(chosen, strength):
+            board().show(told)
         return io.NodeOutput(*apply_steering(model, clip, chosen, strength, Placement(**placement)))
 
 
@@ -80,12 +83,7 @@ class LoadAndApplySteering(io.ComfyNode):
     def execute(
         cls, model: Any, steering_name: str, strength: float, clip: Any = None, **how: Any
     ) -> io.NodeOutput:
-        from ..report import usable
-
-        steering = load_named(steering_name)
-        if told := usable(steering):
-            board().show(told)
-        return ApplySteering.execute(model, steering, strength, clip, **how)
+        return ApplySteering.execute(model, load_named(steering_name), strength, clip, **how)
 
 
 def strength_input() -> Any:

@@ -8,7 +8,8 @@ from comfy_api.v0_0_2 import io
 
 from ..concepts.request import ConceptInputs
 from ..graph_kept import HIDDEN, graph_of
-from ..report import picture_and_text
+from ..notices import board
+from ..report import picture_and_text, usable
 from .apply import WORDS, strength_input
 from .fields import inputs_of
 from .types import CATEGORY, Steering, found_by
@@ -52,6 +53,8 @@ class SteerConcept(io.ComfyNode):
 
         given = ConceptInputs(**inputs)
         made = learned(model, clip, vae, given, graph_of(cls.hidden))
+        if told := usable(made.steering, strength):
+            board().show(told)
         steered = apply_steering(model, clip, made.steering, strength)
         shown: Any = {"text": (made.summary,)}
         if not (made.is_new and given.preview_every):  # else the last preview stays on the node

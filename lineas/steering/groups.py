@@ -52,7 +52,7 @@ def at_groups(steering: Steering, strengths: Mapping[str, float]) -> Steering:
     }
     maps = {site: map.at(factors[site]) for site, map in steering.maps.items()}
     told = ", ".join(f"{name} {strength:g}" for name, strength in strengths.items())
-    return Steering(maps, steering.provenance.noted(f"at {told}")) if strengths else steering
+    return Steering(maps, steering.provenance.unmeasured().noted(f"at {told}")) if strengths else steering
 
 
 def _lies_in(site: Site, name: str) -> bool:

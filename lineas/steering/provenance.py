@@ -12,6 +12,8 @@ Setting = str | int | float | bool | None
 MAX_SETTINGS = 500
 MAX_TEXT, MAX_NOTES = 2000, 50_000
 """Signs of one text, and of the notes."""
+USABLE = ("usable_from", "usable_to")
+"""Settings that say from where to where strengths were found to be of use."""
 
 
 def public_name(text: str) -> str:
@@ -69,6 +71,19 @@ class Provenance:
             settings=settings,
             notes=self.notes[-MAX_NOTES:],
         )
+
+    def unmeasured(self) -> Provenance:
+        """The same without a usable range: what changes a steering leaves it behind."""
+        kept = {name: value for name, value in self.settings.items() if name not in USABLE}
+        return self if len(kept) == len(self.settings) else replace(self, settings=kept)
+
+    def at(self, strength: float) -> Provenance:
+        """The same of the steering at a strength: its usable range counts in that one."""
+        if strength <= 0:
+            return self.unmeasured()
+        bounds = {name: self.settings[name] for name in USABLE if name in self.settings}
+        moved = {name: round(v / strength, 3) for name, v in bounds.items() if isinstance(v, int | float)}
+        return replace(self, settings={**self.settings, **moved}) if moved else self
 
     def noted(self, remark: str) -> Provenance:
         """The same with one more line of notes."""

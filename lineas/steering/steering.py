@@ -67,7 +67,7 @@ class Steering:
 
     def at(self, strength: float) -> Steering:
         """The steering that does at strength 1 what this one does at `strength`."""
-        return self._mapped(lambda map: map.at(strength))
+        return replace(self._mapped(lambda map: map.at(strength)), provenance=self.provenance.at(strength))
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Steering:
         """The same steering on another device or in another floating dtype."""
@@ -84,7 +84,8 @@ class Steering:
         remark = f"inverted; {limited} units limited at |ω| = {min_scale:g}"
         if limited:
             warnings.warn(f"Undone only in part: {remark}.", stacklevel=2)
-        return Steering({site: map for site, (map, _) in pairs.items()}, self.provenance.noted(remark))
+        made = self.provenance.unmeasured().noted(remark)
+        return Steering({site: map for site, (map, _) in pairs.items()}, made)
 
     def compose(
         self,
@@ -122,7 +123,7 @@ class Steering:
         remark = f"restricted to {len(maps)} of {len(self.maps)} sites"
         components = {site.name.partition(".")[0] for site in maps} | {""}
         print_ = restricted(self.provenance.fingerprint, components)
-        return Steering(maps, replace(self.provenance, fingerprint=print_).noted(remark))
+        return Steering(maps, replace(self.provenance, fingerprint=print_).unmeasured().noted(remark))
 
     def allclose(self, other: Steering, rtol: float = 1e-5, atol: float = 1e-8) -> bool:
         """True when both have the same sites in the same order, the same kinds of maps and close tensors."""

@@ -393,3 +393,19 @@ def test_load_and_apply_is_both_nodes_in_one(comfyui: Any, scenes: Any, draw: An
     before = LoadAndApplySteering.fingerprint_inputs(steering_name=name, strength=1.0)
     os.utime(comfyui.output / "steering" / name, (1, 1))
     assert LoadAndApplySteering.fingerprint_inputs(steering_name=name, strength=1.0) != before
+
+
+def test_the_usable_strengths_stand_on_the_node(
+    scenes: Any, steering_for: Any, told: list[tuple[str, str]], running: Any
+) -> None:
+    from comfyui_lineas.nodes.apply import ApplySteering
+
+    made = steering_for()
+    settings = {"usable_from": 0.5, "usable_to": 1.25}
+    known = replace(made, provenance=replace(made.provenance, settings=settings))
+    with running("7"):
+        ApplySteering.execute(scenes.model, known, 2.0)
+    assert told[-1] == ("strength: usable from 0.5 to 1.25, best at 1; 2 lies outside", "7")
+    with running("8"):
+        ApplySteering.execute(scenes.model, known, 2.0, block_strengths="up 0.5")  # another steering
+    assert told[-1][1] == "7"

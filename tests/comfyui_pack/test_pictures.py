@@ -74,4 +74,7 @@ def test_the_strengths_of_use_are_told_where_they_are_known() -> None:
     assert usable(made) == ""
     settings = {"usable_from": 0.6, "usable_to": 1.5}
     known = replace(made, provenance=replace(made.provenance, settings=settings))
-    assert usable(known) == "strength 1 is calibrated; of use from 0.6 to 1.5"
+    assert usable(known) == usable(known, 1.0) == "strength: usable from 0.6 to 1.5, best at 1"
+    assert usable(known, 2.0).endswith("; 2 lies outside") and usable(known, -1.0).endswith(
+        "; -1 lies outside"
+    )

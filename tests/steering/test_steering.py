@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 import warnings
+from dataclasses import replace
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from lineas.errors import ConfigError, MapError, SiteError
 from lineas.maps.affine import AffineMap
 from lineas.maps.gated import GatedMap
 from lineas.maps.low_rank import LowRankMap
+from lineas.steering.groups import at_groups
 from lineas.steering.provenance import Provenance
 from lineas.steering.site import Site, match_names
 from lineas.steering.steering import Steering
@@ -144,6 +146,17 @@ def test_composition_says_what_it_is_made_of() -> None:
     assert (made.method, made.base_model, made.fingerprint) == ("compose", "sdxl", "1:unet=a")
     assert made.settings == {"mode": "sequence", "weight_1": 0.5, "weight_2": 1}
     assert a.compose(a).provenance.fingerprint == "1:unet=a"
+
+
+def test_the_usable_range_belongs_to_what_it_was_measured_on() -> None:
+    one = steering(NORM, TEXT)
+    settings = {"steps": 3, "usable_from": 0.5, "usable_to": 2.0}
+    one = replace(one, provenance=replace(one.provenance, settings=settings))
+    assert one.at(2.0).provenance.settings == {"steps": 3, "usable_from": 0.25, "usable_to": 1.0}
+    others = (one.at(-1.0), one.inverse(1e-9), one.restrict("text*"), at_groups(one, {"unet*": 0.5}))
+    for other in others:
+        assert other.provenance.settings == {"steps": 3}
+    assert one.to(dtype=torch.float32).provenance.settings == settings
 
 
 def test_compositions_that_do_not_exist_are_refused() -> None:

@@ -26,7 +26,7 @@ class Graph:
     info: Info
     nodes: dict[str, Any] = field(default_factory=dict)
 
-    def add(self, kind: str, **given: Any) -> Node:
+    def add(self, kind: str, /, **given: Any) -> Node:
         """A node of a kind. given: its inputs by name, outputs of nodes or values."""
         inputs = {name: _default(spec) for name, spec in self._widgets(kind)}
         inputs |= {name: value[0] if isinstance(value, Node) else value for name, value in given.items()}
