@@ -19,6 +19,10 @@ SHOWING = {"MaskPreview", "PreviewAny", "PreviewImage"}
 COLOURS = {"model": "#3f789e", "train": "#a1309b", "use": "#3f8a4e", "look": "#8a6d3b"}
 
 
+class UnknownNodeError(LookupError):
+    """A node that this release of ComfyUI does not have."""
+
+
 @dataclass(frozen=True)
 class Output:
     """One output of a node."""
@@ -88,6 +92,8 @@ class Workflow:
 
     def add(self, type: str, /, heading: str = "", size: tuple[int, int] = (300, 0), **given: Any) -> Node:
         """A node of a type. Other arguments are its inputs by name: an `Output`, or a widget's value."""
+        if type not in self.info:
+            raise UnknownNodeError(f"This ComfyUI has no {type}.")
         unknown = set(given) - {name for name, _ in _specs(self.info[type])}
         if unknown:
             raise ValueError(f"{type} has no input {sorted(unknown)}, only {_names(self.info[type])}.")
@@ -227,7 +233,9 @@ def _widget_values(node: Node) -> Iterator[Any]:
         if not _is_widget(spec):
             continue
         given = node.given.get(name)
-        yield _default(spec) if given is None or isinstance(given, Output) else given
+        if isinstance(given, Output):  # the value of a blueprint's input, which is none of a node
+            given = given.node.given.get("value") if given.node.id < 0 else None
+        yield _default(spec) if given is None else given
         if _has_control((name, spec)):
             yield "fixed"
 

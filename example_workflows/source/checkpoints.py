@@ -50,7 +50,7 @@ def sdxl_turbo_erase_and_inject(flow: Workflow) -> None:
     inject = flow.add("LineasApplySteering", "Inject", model=step["model"], steering=inverse["steering"])
     with_it = _Drawing(flow, load, step, "a fishing boat in ukiyo-e style", 512)
     without = _Drawing(flow, load, step, "a fishing boat", 512)
-    note = _note(flow, notes.TURBO, TURBO)
+    note = file_note(flow, notes.TURBO, TURBO)
     flow.lay_out(
         Group("1  Model and concept", "model", [[note, load, step, concept]]),
         Group("2  Train", "train", [[train], [preview(flow, train["report"], "Report", (360, 460))]]),
@@ -89,7 +89,7 @@ def dmd2_one_step(flow: Workflow) -> None:
     )
     apply = flow.add("LineasApplySteering", model=step["model"], steering=train["steering"])
     drawing = _Drawing(flow, load, step, "a fox in a forest, in low-poly style", 1024)
-    note = _note(flow, notes.DMD2, DMD2, SDXL)
+    note = file_note(flow, notes.DMD2, DMD2, SDXL)
     flow.lay_out(
         Group("1  Model and concept", "model", [[note, load, unet, step, concept]]),
         Group("2  Train", "train", [[train], [preview(flow, train["report"], "Report", (360, 460))]]),
@@ -142,7 +142,7 @@ def z_image_turbo(flow: Workflow) -> None:
         decode = flow.add("VAEDecode", samples=sampler["LATENT"], vae=vae["VAE"])
         return [sampler, decode, preview(flow, decode["IMAGE"], heading, (340, 380))]
 
-    note = _note(flow, notes.Z_IMAGE, Z_IMAGE, QWEN, AE)
+    note = file_note(flow, notes.Z_IMAGE, Z_IMAGE, QWEN, AE)
     flow.lay_out(
         Group("1  Model", "model", [[note, unet, clip, vae, shift]]),
         Group("2  What to change", "train", [[steer]]),
@@ -191,7 +191,7 @@ def _checkpoint(flow: Workflow, model: dict[str, str]) -> Node:
     return load
 
 
-def _note(flow: Workflow, text: str, *files: dict[str, str]) -> Node:
+def file_note(flow: Workflow, text: str, *files: dict[str, str]) -> Node:
     lines = [f"- [{f['name']}]({f['url']}) → `models/{f['directory']}`" for f in files]
     return flow.note("\n".join([text, "", "Files:", "", *lines]), (340, 240 + 50 * len(files)))
 

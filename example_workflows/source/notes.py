@@ -82,3 +82,11 @@ the blocks of its transformer. Where memory is short set **low_memory**, among t
 
 Nobody of this project has run this workflow on the checkpoint yet.
 """
+
+KLEIN = """\
+FLUX.2 klein draws in four steps. *Steer Concept* learns at its first step, from full noise, and steers the \
+blocks of its transformer. Where memory is short set **low_memory**, among the node's other inputs. It needs \
+a ComfyUI that knows FLUX.2 klein.
+
+Nobody of this project has run this workflow on the checkpoint yet.
+"""

@@ -27,6 +27,7 @@ MODELS = {
     "qwen_image": "comfy.transformer_blocks.*.attn.to_out.0",
     "wan": "comfy.blocks.*.self_attn.o",
     "flux": "comfy.single_blocks.*.linear2",
+    "flux2": "comfy.single_blocks.*.linear2",
 }
 
 
@@ -39,7 +40,8 @@ def model_of(models: dict[str, Any], name: str) -> tuple[Any, Any, int]:
     """The model, its stand-in for a CLIP, and the side of its latents."""
     if name not in models:
         models[name] = getattr(tiny, name)()
-    clip = {"hunyuan_dit": tiny.hunyuan_clip, "lumina2": tiny.ProseClip}.get(name, StandInClip)()
+    clips = {"hunyuan_dit": tiny.hunyuan_clip, "lumina2": tiny.ProseClip, "flux2": tiny.ProseClip}
+    clip = clips.get(name, StandInClip)()
     return models[name], clip, 48 if name == "pixart" else 8
 
 

@@ -154,16 +154,17 @@ def test_images_that_are_videos_of_one_frame_train(comfyui: Any, name: str) -> N
     assert not torch.allclose(output(steered, clip), output(model, clip), atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["flux", "sd3", "lumina2", "wan"])
+@pytest.mark.parametrize("name", ["flux", "flux2", "sd3", "lumina2", "wan"])
 def test_recomputing_blocks_that_add_in_place_changes_nothing(comfyui: Any, name: str) -> None:
     pattern = {
         "flux": "unet.*img_attn.proj, unet.*img_mlp.2",
+        "flux2": "unet.*img_attn.proj, unet.*img_mlp.2",
         "sd3": "unet.joint_blocks.*attn.proj",
         "lumina2": "unet.layers.*norm2",
         "wan": "unet.blocks.*ffn.2",
     }[name]
     model, options = getattr(tiny, name)(), {"sites": "own pattern", "pattern": pattern}
-    clip = ProseClip() if name == "lumina2" else StandInClip()
+    clip = ProseClip() if name in ("flux2", "lumina2") else StandInClip()
     whole = trained(model, clip, **options).steering
     assert whole.allclose(trained(model, clip, **options, low_memory=True).steering, rtol=1e-3, atol=1e-5)
     assert not any("forward" in vars(module) for module in model.model.diffusion_model.modules())
@@ -173,6 +174,10 @@ BLOCKS = {
     "flux": {
         *(f"double_blocks.0.img_{part}" for part in ("attn.proj", "mlp.2")),
         "single_blocks.0.linear2",
+    },
+    "flux2": {
+        *(f"double_blocks.0.img_{part}" for part in ("attn.proj", "mlp.2")),
+        *(f"single_blocks.{i}.linear2" for i in (0, 1)),
     },
     "sd3": {
         *(f"joint_blocks.{i}.x_block.{part}" for i in (0, 1) for part in ("attn.proj", "mlp.fc2")),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
+import pytest
 import torch
 
 
@@ -90,6 +91,19 @@ def flux() -> Any:
     )
     with torch.inference_mode():
         return filled(comfy.model_base.Flux(config, device="cpu"))
+
+
+def flux2() -> Any:
+    import comfy.supported_models
+
+    if not hasattr(comfy.supported_models, "Flux2"):
+        pytest.skip("this release does not know FLUX.2")
+    sizes = {"hidden_size": 32, "mlp_ratio": 3.0, "num_heads": 2, "depth": 1, "depth_single_blocks": 2}
+    ends = {"in_channels": 128, "out_channels": 128, "vec_in_dim": None, "context_in_dim": 12}
+    places = {"axes_dim": [4, 4, 4, 4], "theta": 2000, "patch_size": 1, "txt_ids_dims": [3]}
+    kind = {"global_modulation": True, "mlp_silu_act": True, "qkv_bias": False, "ops_bias": False}
+    given = {"image_model": "flux2", "guidance_embed": False}
+    return made("Flux2", "Flux2", {**given, **sizes, **ends, **places, **kind})
 
 
 def sdxl() -> Any:

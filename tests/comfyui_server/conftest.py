@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 from comfyui_server.client import ComfyClient, Run
-from comfyui_server.graph import Prompt, Workflow, edited, to_prompt
+from comfyui_server.graph import FRONTEND_ONLY, Prompt, Workflow, edited, to_prompt
 from comfyui_server.server import REPOSITORY, ComfyServer, installations, running
 
 WORKFLOWS = REPOSITORY / "example_workflows"
+BLUEPRINTS = REPOSITORY / "subgraphs"
 FOUND = installations()
 QUICK = {"count": 2}, {"steps": 3, "preview_every": 1, "micro_batch": 2, "learning_rate": 0.2}
 """Concept Prompts and Train Steering in a test: whether it works, not how well."""
@@ -43,6 +44,14 @@ class Comfy:
     server: ComfyServer
     client: ComfyClient
     info: dict[str, Any]
+
+    def workflow(self, name: str) -> Workflow:
+        """A workflow; the test is skipped where this release lacks a node of it."""
+        flow = workflow(name)
+        lacking = {node["type"] for node in flow["nodes"]} - set(self.info) - FRONTEND_ONLY
+        if lacking:
+            pytest.skip(f"this release lacks {', '.join(sorted(lacking))}")
+        return flow
 
     def prompt(self, flow: Workflow, **training: Any) -> Prompt:
         """A workflow as the editor would send it, with little training and with other inputs of it."""

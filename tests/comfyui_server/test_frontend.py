@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 from collections.abc import Iterator
 from itertools import combinations
 
 import pytest
 from comfyui_server.browser import Frontend, chromium, frontend
-from comfyui_server.conftest import FOUND, WORKFLOWS, Comfy, workflow
+from comfyui_server.conftest import BLUEPRINTS, FOUND, WORKFLOWS, Comfy
 from comfyui_server.graph import to_prompt
 
 NAMES = sorted(path.stem for path in WORKFLOWS.glob("*.json"))
@@ -29,7 +30,7 @@ def editor(comfy: Comfy) -> Iterator[Frontend]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_frontend_reads_a_workflow_as_it_is_meant(comfy, editor, name):
-    flow = workflow(name)
+    flow = comfy.workflow(name)
     editor.load(flow, name)
     sent = editor.prompt()
     for content in sent.values():
@@ -42,6 +43,23 @@ def test_the_frontend_reads_a_workflow_as_it_is_meant(comfy, editor, name):
         assert [round(side) for side in nodes[str(saved["id"])]["size"]] == saved["size"], saved["type"]
     for one, other in combinations(nodes.values(), 2):
         assert not overlap(one, other), f"{one['type']} lies on {other['type']}"
+
+
+@pytest.mark.parametrize("path", sorted(BLUEPRINTS.glob("*.json")), ids=lambda path: path.stem)
+def test_a_blueprint_hands_on_what_its_node_is_told(editor, path):
+    editor.load(json.loads(path.read_text(encoding="utf-8")), path.stem)
+    told = {"what": "in the fog", "strength": 0.7, "prompt": "a boat", "negative_prompt": "a car"}
+    editor.page.evaluate(
+        "told => { for (const w of app.graph.nodes[0].widgets) if (w.name in told) w.value = told[w.name] }",
+        told,
+    )
+    inside = [(each["class_type"], each["inputs"]) for each in editor.prompt().values()]
+    [steer] = [inputs for kind, inputs in inside if kind == "LineasSteerConcept"]
+    assert (steer["what"], steer["strength"]) == ("in the fog", 0.7)
+    assert steer["intent"] == path.stem.partition(" ")[0].lower()
+    texts = {inputs["text"]: inputs.get("clip") for kind, inputs in inside if kind == "CLIPTextEncode"}
+    assert texts.keys() == {"a boat", "a car"}
+    assert texts["a boat"] is not None and texts["a car"] is None  # the one alone is read as it is steered
 
 
 def overlap(one, other) -> bool:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+from urllib.error import HTTPError
 from urllib.parse import quote
 
-from comfyui_server.conftest import WORKFLOWS, Comfy
+import pytest
+from comfyui_server.conftest import BLUEPRINTS, WORKFLOWS, Comfy
 from comfyui_server.graph import input_specs
 from comfyui_server.server import PACK
 
@@ -42,3 +44,20 @@ def test_the_template_browser_offers_every_workflow_with_a_picture(comfy):
         flow = json.loads(comfy.client.read(f"/api/workflow_templates/{PACK}/{quote(name)}.json"))
         assert flow["version"] == 0.4
         assert comfy.client.read(f"/api/workflow_templates/{PACK}/{quote(name)}.jpg")[:3] == b"\xff\xd8\xff"
+
+
+def test_the_node_library_offers_every_blueprint(comfy):
+    try:
+        found = comfy.client.get("/global_subgraphs")
+    except HTTPError:
+        pytest.skip("this release serves no blueprints")
+    ours = {
+        entry["name"]: key
+        for key, entry in found.items()
+        if entry["info"]["node_pack"] == f"custom_nodes.{PACK}"
+    }
+    assert sorted(ours) == sorted(path.stem for path in BLUEPRINTS.glob("*.json"))
+    for name, key in ours.items():
+        flow = json.loads(comfy.client.get(f"/global_subgraphs/{key}")["data"])
+        [inner] = flow["definitions"]["subgraphs"]
+        assert inner["name"] == name and flow["nodes"][0]["type"] == inner["id"]

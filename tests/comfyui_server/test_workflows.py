@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 from comfyui_server.client import RejectedError
-from comfyui_server.conftest import WORKFLOWS, workflow
+from comfyui_server.conftest import BLUEPRINTS, WORKFLOWS, workflow
 from comfyui_server.graph import to_prompt
 
 NAMES = sorted(path.stem for path in WORKFLOWS.glob("*.json"))
@@ -28,8 +28,19 @@ def test_the_files_are_what_their_description_builds(comfy, name):
         from build import built
     finally:
         sys.path.pop(0)
+    comfy.workflow(name)
     text = (WORKFLOWS / f"{name}.json").read_text(encoding="utf-8")
     assert built(comfy.info)[f"{name}.json"] == text, "run: python example_workflows/source/build.py"
+
+
+def test_the_blueprints_are_what_their_description_builds(comfy):
+    sys.path.insert(0, str(WORKFLOWS / "source"))
+    try:
+        from build import blueprints_built
+    finally:
+        sys.path.pop(0)
+    texts = {path.name: path.read_text(encoding="utf-8") for path in BLUEPRINTS.glob("*.json")}
+    assert blueprints_built(comfy.info) == texts, "run: python example_workflows/source/build.py"
 
 
 @pytest.mark.parametrize("name", BUNDLED)
@@ -48,7 +59,8 @@ def test_a_workflow_on_the_bundled_model_draws_all_its_pictures(comfy, name):
 
 @pytest.mark.parametrize("name", sorted(set(NAMES) - set(BUNDLED)))
 def test_a_workflow_on_a_checkpoint_lacks_that_file_alone(comfy, name):
-    prompt = to_prompt(workflow(name), comfy.info)
+    flow = comfy.workflow(name)
+    prompt = to_prompt(flow, comfy.info)
     with pytest.raises(RejectedError) as refused:
         comfy.client.run(prompt)
     errors = [error for node in refused.value.node_errors.values() for error in node["errors"]]
