@@ -43,6 +43,7 @@ io = SimpleNamespace(
     Schema=Schema,
     NodeOutput=NodeOutput,
     ComfyNode=ComfyNode,
+    Hidden=SimpleNamespace(prompt="PROMPT", extra_pnginfo="EXTRA_PNGINFO"),
     Custom=_kind,
     **{name: _kind(name) for name in _KINDS},
 )
