@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from lineas.evaluation.rates import Rate, presence_rate
 from lineas.prompts.banks import ADD, REMOVE
 from lineas.scenes.bundled import load_pipeline
 from lineas.scenes.detector import Detector
-from lineas.scenes.grammar import Scene, prompt, random_scene, replaced_concept, with_concept
+from lineas.scenes.grammar import Scene, prompt, random_scene, with_concept
 from lineas.scenes.naming import named_concept
 from lineas.steering.steering import Steering
 
@@ -32,6 +33,8 @@ PAIRS = (
     ("at night", "clock"), ("in the city", "rain"), ("sepia", "elephant"), ("red", "at night"),
     ("pixel art", "in the forest"), ("vaporwave", "snow"), ("robot", "on the beach"), ("pink", "rain"),
 )  # fmt: skip
+MORE = ("in the fog", "car")
+"""Removed beside those, to make sixteen."""
 NOISE, PROMPTS = 9000, 32
 
 
@@ -51,7 +54,7 @@ class Bench:
     def pair(self, intent: str, words: Sequence[str]) -> dict[str, Any]:
         """Both at once, each alone, and prompting, on prompts in which both are wanted."""
         concepts = [named_concept(each) for each in words]
-        scenes = list(_scenes(PROMPTS, *concepts))
+        scenes = [_open_to(scene, concepts) for scene in _scenes(PROMPTS, *concepts)]
         with_both = [prompt(_with(scene, concepts)) for scene in scenes]
         without = [prompt(scene) for scene in scenes]
         prompts, oracle = (without, with_both) if intent == ADD else (with_both, without)
@@ -107,13 +110,23 @@ def _scenes(count: int, *without: Concept) -> Iterable[Scene]:
             yield scene
 
 
+def _open_to(scene: Scene, concepts: Sequence[Concept]) -> Scene:
+    """The scene without another place, time, weather, style or colour where a concept is one."""
+    for kind, _ in concepts:
+        if kind == "colour":
+            scene = replace(scene, objects=tuple((name, None) for name, _ in scene.objects))
+        elif kind != "object":
+            scene = replace(scene, **{kind: None})  # type: ignore[arg-type]
+    return scene
+
+
 def _with(scene: Scene, concepts: Sequence[Concept]) -> Scene:
     rng = np.random.default_rng(0)
     for kind, name in concepts:
         if kind == "object":
             scene = Scene((*scene.objects, (name, None)), scene.place, scene.time, scene.weather, scene.style)
         else:
-            scene = with_concept(replaced_concept(scene, kind, name), kind, name, rng)
+            scene = with_concept(_open_to(scene, [(kind, name)]), kind, name, rng)
     return scene
 
 
@@ -152,9 +165,8 @@ def main() -> None:
         there = [words for words in PAIRS if all(_is_there(bench, intent, each) for each in words)]
         parts.append(_pairs_table(plural, {words: bench.pair(intent, words) for words in there}))
         print(parts[-1], flush=True)
-    words = [
-        each for each in dict.fromkeys(w for pair in PAIRS for w in pair) if _is_there(bench, REMOVE, each)
-    ]
+    words = list(dict.fromkeys((*(w for pair in PAIRS for w in pair), *MORE)))
+    words = [each for each in words if _is_there(bench, REMOVE, each)]
     many = bench.many(words)
     rows = [(name, str(rate)) for name, rate in many["erased"].items()]
     parts += [

@@ -6,6 +6,8 @@ from typing import Any
 
 from comfy_api.v0_0_2 import io
 
+from lineas.scenes import BUNDLED
+
 from ..models.one_step import SETTINGS, one_step
 from .types import CATEGORY, found_by
 
@@ -17,10 +19,19 @@ class LoadScenesModel(io.ComfyNode):
             node_id="LineasLoadScenesModel",
             display_name="LinEAS Load Scenes Model",
             category=CATEGORY,
-            description="The small model that comes with the pack: 128 × 128 pixels, one step at cfg 1 with "
-            "the sampler euler. Everything can be tried on it without a download.",
+            description="The small models that come with the pack, for 128 × 128 pixels at cfg 1 with the "
+            "sampler euler: scenes draws in one step, scenes-transformer, a small Z-Image, in four with the "
+            "scheduler simple. Everything can be tried on them without a download.",
             **found_by("demo model", "example", "tiny model"),
-            inputs=[],
+            inputs=[
+                io.Combo.Input(
+                    "model",
+                    options=list(BUNDLED),
+                    default=BUNDLED[0],
+                    optional=True,
+                    tooltip="scenes: a UNet of one step. scenes-transformer: a diffusion transformer.",
+                )
+            ],
             outputs=[
                 io.Model.Output(display_name="model"),
                 io.Clip.Output(display_name="clip"),
@@ -29,10 +40,10 @@ class LoadScenesModel(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls) -> io.NodeOutput:
+    def execute(cls, model: str = BUNDLED[0]) -> io.NodeOutput:
         from ..scenes.loading import load_scenes
 
-        return io.NodeOutput(*load_scenes())
+        return io.NodeOutput(*load_scenes(model))
 
 
 class OneStep(io.ComfyNode):

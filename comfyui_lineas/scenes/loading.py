@@ -1,4 +1,4 @@
-"""The bundled model as MODEL, CLIP and VAE, without diffusers."""
+"""The bundled models as MODEL, CLIP and VAE, without diffusers."""
 
 from __future__ import annotations
 
@@ -9,31 +9,46 @@ from typing import Any
 import safetensors.torch
 from torch import Tensor
 
-from lineas.scenes.bundled import PIPELINE
+from lineas.scenes import BUNDLED
+from lineas.scenes.bundled import FOLDERS
 
 from .clip import build_clip
 from .unet import build_unet
 from .vae import build_vae
 
-BASE_MODEL = "lineas/scenes"
+DIFFUSION = "diffusion_pytorch_model"
 
 
-def load_scenes() -> tuple[Any, Any, Any]:
-    """MODEL, CLIP and VAE of the bundled model."""
-    model = scenes_model()
-    model.cached_patcher_init = (scenes_model, ())  # newer releases load a model again by this
-    clip = build_clip(*_part("text_encoder", "model"), PIPELINE / "tokenizer" / "tokenizer.json")
-    return model, clip, build_vae(*_part("vae", "diffusion_pytorch_model"))
+def load_scenes(name: str = BUNDLED[0]) -> tuple[Any, Any, Any]:
+    """MODEL, CLIP and VAE of a bundled model."""
+    model = scenes_model(name)
+    model.cached_patcher_init = (scenes_model, (name,))  # newer releases load a model again by this
+    tokens = FOLDERS[name] / "tokenizer" / "tokenizer.json"
+    clip = _text_encoder(name)(*_part(name, "text_encoder", "model"), tokens)
+    return model, clip, build_vae(*_part(name, "vae", DIFFUSION))
 
 
-def scenes_model(**_: Any) -> Any:
-    """MODEL of the bundled model; newer releases ask for a plain one by options."""
-    model = build_unet(*_part("unet", "diffusion_pytorch_model"))
-    model.model.model_config.lineas_base_model = BASE_MODEL
+def scenes_model(name: str = BUNDLED[0], **_: Any) -> Any:
+    """MODEL of a bundled model; newer releases ask for a plain one by options."""
+    if name == BUNDLED[0]:
+        model = build_unet(*_part(name, "unet", DIFFUSION))
+    else:
+        from .zimage import build_transformer
+
+        model = build_transformer(*_part(name, "transformer", DIFFUSION))
+    model.model.model_config.lineas_base_model = f"lineas/{name}"
     return model
 
 
-def _part(name: str, file: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    folder: Path = PIPELINE / name
+def _text_encoder(name: str) -> Any:
+    if name == BUNDLED[0]:
+        return build_clip
+    from .qwen import build_text_encoder
+
+    return build_text_encoder
+
+
+def _part(model: str, name: str, file: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    folder: Path = FOLDERS[model] / name
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     return config, safetensors.torch.load_file(folder / f"{file}.safetensors")

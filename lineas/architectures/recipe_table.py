@@ -108,6 +108,15 @@ _RECIPES = (
         for steps in (4, 8)
     ),
     Recipe("scenes", note="One step of the pipeline's own scheduler, as the bundled model takes it."),
+    Recipe(
+        "scenes-transformer",
+        steps=4,
+        height=128,
+        width=128,
+        capture=(0,),  # from pure noise: it decides what the image shows
+        arguments={"max_sequence_length": 32},
+        note="Four steps of the bundled transformer, of which a fit sees the first.",
+    ),
 )
 RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in _RECIPES}
 ALIASES = {
@@ -119,6 +128,7 @@ ALIASES = {
 }
 REPOSITORIES = {
     "lineas/scenes": "scenes",
+    "lineas/scenes-transformer": "scenes-transformer",
     "stabilityai/sd-turbo": "sd-turbo",
     "stabilityai/sdxl-turbo": "sdxl-turbo",
     "stabilityai/stable-diffusion-3.5-large-turbo": "sd35-turbo",

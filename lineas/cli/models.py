@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from lineas.errors import ConfigError, HubError, LineasError, require
+from lineas.scenes import BUNDLED
 
-BUNDLED = "scenes"
 TASKS = ("auto", "image", "text")
 
 
@@ -25,15 +25,15 @@ class Model:
         return self.tokenizer is not None
 
 
-def add_model_options(parser: argparse.ArgumentParser, default: str | None = BUNDLED) -> None:
+def add_model_options(parser: argparse.ArgumentParser, default: str | None = BUNDLED[0]) -> None:
     """Add `--model`, `--task`, `--recipe`, `--dtype` and `--device`."""
     group = parser.add_argument_group("model")
     group.add_argument(
         "--model",
         default=default,
         metavar="NAME",
-        help=f"A folder, a name on the Hugging Face hub, the .gguf file of a language model, or {BUNDLED!r}, "
-        "the bundled model (default).",
+        help=f"A folder, a name on the Hugging Face hub, the .gguf file of a language model, or a "
+        f"bundled model: {' or '.join(BUNDLED)} (default: {BUNDLED[0]}).",
     )
     group.add_argument(
         "--task", choices=TASKS, default=None, help="What the model makes (default: found out)."
@@ -79,10 +79,10 @@ def load(name: str, task: str | None = None, recipe: str | None = None, dtype: s
     if device is not None:
         _check_device(device)
     precision = getattr(torch, dtype) if dtype else None
-    if name == BUNDLED:
-        _check_bundled()
+    if name in BUNDLED:
+        _check_bundled(name)
     if (task or "auto") == "auto":
-        task = "image" if name == BUNDLED else find_task(name)
+        task = "image" if name in BUNDLED else find_task(name)
     if task == "text":
         return _language_model(name, precision, device)
     from lineas.adapters.images.loading import load_pipeline
@@ -139,13 +139,13 @@ def _check_device(device: str) -> None:
         ) from error
 
 
-def _check_bundled() -> None:
-    from lineas.scenes.bundled import PIPELINE
+def _check_bundled(name: str) -> None:
+    from lineas.scenes.bundled import FOLDERS
 
-    if not PIPELINE.is_dir():
+    if not FOLDERS[name].is_dir():
         raise LineasError(
-            "The weights of the bundled model are missing from this installation. Install lineas again, or "
-            "name another --model."
+            f"The weights of the bundled model {name} are missing from this installation. Install lineas "
+            "again, or name another --model."
         )
 
 

@@ -6,7 +6,6 @@ import argparse
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from lineas.cli.models import BUNDLED
 from lineas.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ def prompt_sets(args: argparse.Namespace, seed: int) -> PromptSets:
         args.concept,
         args.kind,
         intent=banks.ADD if args.add else banks.REMOVE,
-        bank=banks.SCENES if args.model == BUNDLED else banks.EVERYDAY,
+        bank=banks.bank_of(f"lineas/{args.model}"),
         count=32 if args.count is None else args.count,
         seed=seed,
         template=args.template,

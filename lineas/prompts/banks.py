@@ -9,11 +9,12 @@ from lineas.errors import ConfigError, PromptError
 from lineas.prompts.concepts import KINDS, Prompts, concept_prompts, directed
 from lineas.prompts.files import neutral_captions
 from lineas.prompts.kinds import guessed_kind
+from lineas.scenes import BUNDLED
 
 EVERYDAY, SCENES = "everyday captions", "scenes model"
 BANKS = (EVERYDAY, SCENES)
 """Captions for any model, and scenes in the few words of the bundled one."""
-SERVED = {"lineas/scenes": SCENES}
+SERVED = {f"lineas/{name}": SCENES for name in BUNDLED}
 """Models that have a bank of their own."""
 
 REMOVE, ADD, SWAP = "remove", "add", "swap"

@@ -9,29 +9,38 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from lineas.errors import require
+from lineas.errors import MissingExtraError, require
+from lineas.scenes import BUNDLED
 from lineas.scenes.grammar import unknown_words, vocabulary
 
 WEIGHTS = Path(__file__).parent / "weights"
 PIPELINE = WEIGHTS / "pipeline"
-NAME = "lineas/scenes"
+FOLDERS = dict(zip(BUNDLED, (PIPELINE, WEIGHTS / "transformer"), strict=True))
 CLIP = WEIGHTS / "clip"
 
 
-def load_pipeline(dtype: Any = None) -> Any:
-    """The bundled one-step model as a stock `diffusers.StableDiffusionPipeline`.
+def load_pipeline(dtype: Any = None, name: str = BUNDLED[0]) -> Any:
+    """A bundled model as a stock pipeline of diffusers; images are 128 × 128 pixels.
 
-    Call it with ``num_inference_steps=1, guidance_scale=0``; images are 128 × 128 pixels.
+    "scenes" is a `StableDiffusionPipeline` of one step: ``num_inference_steps=1, guidance_scale=0``.
+    "scenes-transformer" is a `ZImagePipeline` of few steps: ``num_inference_steps=4, guidance_scale=0,
+    height=128, width=128``.
 
     dtype: torch dtype of the weights, float32 when not given.
 
-    Raises `MissingExtraError`: diffusers or transformers is not installed.
+    Raises `MissingExtraError`: diffusers or transformers is not installed, or diffusers is too old.
     """
     diffusers = require("diffusers", "diffusers")
     require("transformers", "diffusers")
+    kind = getattr(diffusers, "StableDiffusionPipeline" if name == BUNDLED[0] else "ZImagePipeline", None)
+    if kind is None:
+        raise MissingExtraError(
+            f"{name} is a ZImagePipeline, which diffusers {diffusers.__version__} has not got. "
+            "Install diffusers 0.36 or newer."
+        )
     with _quiet(diffusers):
-        pipe = diffusers.StableDiffusionPipeline.from_pretrained(str(PIPELINE), local_files_only=True)
-    pipe.register_to_config(_name_or_path=NAME)  # known by its name, wherever the package lies
+        pipe = kind.from_pretrained(str(FOLDERS[name]), local_files_only=True)
+    pipe.register_to_config(_name_or_path=f"lineas/{name}")  # known by its name, wherever the package lies
     pipe.set_progress_bar_config(disable=True)
     return pipe if dtype is None else pipe.to(dtype)
 

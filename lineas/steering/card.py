@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 PAPER = "https://arxiv.org/abs/2503.10679"
 SHOWN = (".png", ".jpg", ".jpeg", ".webp")
-OWN_MODEL, OWN_LICENCE = "lineas/scenes", "apache-2.0"
-"""The model that comes with the library."""
+OWN, OWN_LICENCE = "lineas/scenes", "apache-2.0"
+"""How the names of the models begin that come with the library."""
 PARTS = ("unet", "transformer", "transformer_2", "prior", "decoder", "text_encoder", "text_encoder_2")
 """Where the sites of image models begin; those of language models begin with their own modules."""
 
@@ -53,7 +53,7 @@ class Card:
     def text(self, steering: Steering, repo_id: str, model_facts: Mapping[str, str] | None = None) -> str:
         """The card as Markdown, its metadata first. model_facts: `licence`, `task` of the model."""
         base, facts = steering.provenance.base_model, dict(model_facts or {})
-        if base == OWN_MODEL:
+        if base.startswith(OWN):
             facts["licence"] = OWN_LICENCE
         task = facts.get("task") or ("text-to-image" if draws(steering) else "text-generation")
         parts = [
@@ -88,7 +88,7 @@ def _metadata(base: str, licence: str, task: str) -> str:
     """The head that hubs read; a model that is no name of a hub is left out. JSON is YAML, quotes and all."""
     facts: dict[str, object] = {"library_name": "lineas", "pipeline_tag": task}
     facts["tags"] = ["activation-steering", "lineas"]
-    if re.fullmatch(r"[\w.-]+/[\w.-]+", base) and base != OWN_MODEL:
+    if re.fullmatch(r"[\w.-]+/[\w.-]+", base) and not base.startswith(OWN):
         facts |= {"base_model": base, "base_model_relation": "adapter"}
     if licence:
         facts["license"] = licence
@@ -145,7 +145,7 @@ def _cell(text: object) -> str:
 
 def _usage(steering: Steering, repo_id: str, image: bool) -> str:
     base, name = plain(steering.provenance.base_model or "MODEL"), repo_id.rpartition("/")[2]
-    shown = "scenes" if base == OWN_MODEL else base
+    shown = base.removeprefix("lineas/") if base.startswith(OWN) else base
     return "\n\n".join(
         [
             "## Use",

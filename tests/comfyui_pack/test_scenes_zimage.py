@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -48,3 +49,23 @@ def test_prompts_are_encoded_as_in_diffusers(comfyui: Any, tmp_path: Path, promp
         wanted = model.words(*map(torch.tensor, token_ids(tokenizer, [prompt])))[0]
     assert ours.shape == (1, *wanted.shape)
     assert torch.allclose(ours[0], wanted, atol=1e-4)
+
+
+def test_the_bundled_transformer_draws_the_image_of_diffusers(comfyui: Any) -> None:
+    import comfy.sample
+
+    from comfyui_lineas.scenes.loading import load_scenes
+    from lineas.adapters.images.drawing import Drawer
+    from lineas.scenes.bundled import load_pipeline
+
+    text = "a red clock at night"
+    wanted = torch.from_numpy(np.array(Drawer(load_pipeline(name="scenes-transformer"))([text])[0]))
+    model, clip, vae = load_scenes("scenes-transformer")
+    words = clip.encode_from_tokens_scheduled(clip.tokenize(text))
+    noise = torch.randn(1, 16, 16, 16, generator=torch.Generator().manual_seed(0))
+    latents = comfy.sample.sample(
+        model, noise, 4, 1.0, "euler", "simple", words, words, torch.zeros_like(noise), disable_pbar=True
+    )
+    with torch.inference_mode():
+        image = vae.decode(latents)[0] * 255
+    assert (image - wanted).abs().max() < 2

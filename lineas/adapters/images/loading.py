@@ -14,8 +14,7 @@ from lineas.adapters.devices import best_device
 from lineas.adapters.images.recipes import RECIPES, Recipe, named_recipe
 from lineas.architectures.recipe_table import ALIASES
 from lineas.errors import HubError, require
-
-BUNDLED = "scenes"
+from lineas.scenes import BUNDLED
 
 
 def load_pipeline(
@@ -26,7 +25,8 @@ def load_pipeline(
 ) -> Any:
     """A diffusers pipeline with the scheduler, and where the recipe names one the UNet, of its recipe.
 
-    name_or_path: a folder, a name on the hub, the name of a recipe ("dmd2") or "scenes", the bundled model.
+    name_or_path: a folder, a name on the hub, the name of a recipe ("dmd2"), or a bundled model:
+    "scenes", "scenes-transformer".
     recipe: how it will be called; None finds out. dtype: None is half precision on a CUDA device and float32
     elsewhere. device: None is the best there is of cuda, mps, xpu and cpu.
 
@@ -36,10 +36,10 @@ def load_pipeline(
     name, device = str(name_or_path), torch.device(device or best_device())
     name = ALIASES.get(name, name)
     chosen = named_recipe(recipe) if isinstance(recipe, str) else recipe or RECIPES.get(name)
-    if name == BUNDLED:
+    if name in BUNDLED:
         from lineas.scenes.bundled import load_pipeline as bundled
 
-        pipe = bundled(dtype)
+        pipe = bundled(dtype, name)
     else:
         pipe = _from_hub_or_folder(name, chosen, dtype, device)
     if chosen is not None and (chosen.scheduler or chosen.scheduler_options):

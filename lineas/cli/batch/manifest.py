@@ -34,7 +34,7 @@ class Job:
     intent: str
     concept: str
     to: str | None = None
-    model: str = BUNDLED
+    model: str = BUNDLED[0]
     setting: str = ""
     options: Mapping[str, Any] = field(default_factory=dict, hash=False)
     loading: Mapping[str, str] = field(default_factory=dict, hash=False)
@@ -74,7 +74,7 @@ def read_manifest(path: str | Path) -> Manifest:
     """
     told, path = read_toml(path), Path(path)
     _only(told, ("models", "concepts", "settings", "report", "output"), f"{plain(path)}")
-    models = [_model(each) for each in _list(told.get("models", [BUNDLED]), "models")]
+    models = [_model(each) for each in _list(told.get("models", [BUNDLED[0]]), "models")]
     settings: Mapping[str, Any] = told.get("settings") or {"": {}}
     concepts = [_concept(each, path.parent) for each in _list(told.get("concepts", []), "concepts")]
     jobs = tuple(

@@ -146,13 +146,13 @@ def _texts(model: models.Model, plan: Plan, steering: Steering) -> tuple[tuple[s
 
 def _reported(job: Job, model: models.Model, plan: Plan, steering: Steering) -> dict[str, float]:
     """What the bundled model's detector finds; nothing for other models."""
-    if job.model != models.BUNDLED or plan.sets.for_reporting is None:
+    if job.model not in models.BUNDLED or plan.sets.for_reporting is None:
         return {}
     from lineas.adapters.images.drawing import Drawer
     from lineas.cli.commands.intent_report import SEED
     from lineas.evaluation.images.scenes_report import scenes_report
 
-    draw = Drawer(model.obj, [steering], recipe="scenes", seed=SEED, batch=16)
+    draw = Drawer(model.obj, [steering], seed=SEED, batch=16)
     found = scenes_report(draw, plan, job.concept, job.to)
     return {
         "done_unsteered": found.unsteered.done.value,

@@ -43,6 +43,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seconds", type=float, default=60.0, metavar="S", help="Time for training (default 60)."
     )
+    parser.add_argument(
+        "--model", choices=models.BUNDLED, default=models.BUNDLED[0], help="Which bundled model."
+    )
     parser.add_argument("--output", default="demo", metavar="FOLDER", help="Where files go (default: demo).")
     parser.add_argument(
         "--held-out", type=int, default=64, metavar="N", help="Prompts measured with it, and without."
@@ -67,11 +70,11 @@ def run(args: argparse.Namespace) -> Path:
     concept, config = named_concept(args.concept), train_config(args)
     folder = files.folder(args.output)
     require("matplotlib", "evaluation")  # before the training rather than after it
-    say(f"loading the bundled model, to remove {concept[1]} ({concept[0]}) …")
-    model = models.load(models.BUNDLED)
+    say(f"loading the bundled model {args.model}, to remove {concept[1]} ({concept[0]}) …")
+    model = models.load(args.model)
     sets = concept_sets(*concept, seed=config.seed, held_out=args.held_out)
     asked = Run(
-        model=models.BUNDLED,
+        model=args.model,
         output=str(folder / "steering.safetensors"),
         source=sets.source,
         target=sets.target,
@@ -134,9 +137,7 @@ def _measured(pipe: Any, steering: Steering, concept: tuple[str, str], sets: Con
         clip = None
     inside, cross, detector = sets.held_out_with, sets.held_out_without, Detector.load()
     with bar((len(inside) + len(cross)) * len(STRENGTHS), "measuring", "image") as shown:
-        draw = Drawer(
-            pipe, [steering], recipe="scenes", seed=MEASURING_SEED, batch=16, on_images=shown.update
-        )
+        draw = Drawer(pipe, [steering], seed=MEASURING_SEED, batch=16, on_images=shown.update)
         return concept_report(
             draw,
             detector.found,

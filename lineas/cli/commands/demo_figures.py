@@ -72,6 +72,6 @@ def _grid(pipe: Any, steering: Steering, sets: Any) -> Image.Image:
     from lineas.pictures.contact_sheet import strength_sheet
 
     prompts = [*sets.held_out_with[:GRID_WITH], *sets.held_out_without[:GRID_WITHOUT]]
-    draw = Drawer(pipe, [steering], recipe="scenes", seed=GRID_SEED, batch=len(prompts))
+    draw = Drawer(pipe, [steering], seed=GRID_SEED, batch=len(prompts))
     columns = [draw(prompts, strength) for strength in GRID_STRENGTHS]
     return strength_sheet(columns, GRID_STRENGTHS, prompts)

@@ -157,7 +157,7 @@ def _image_measures(args: argparse.Namespace, prompts: list[str]) -> dict[str, A
     device = args.device or best_device()
     clip = ClipScore.load(args.clip, device=device) if args.clip else None
     features = ImageFeatures.load(args.features, device=device) if args.features else None
-    if args.model != models.BUNDLED:
+    if args.model not in models.BUNDLED:
         return image_measures(prompts, clip, features or clip, args.concept)
     from lineas.evaluation.images.clip_score import ClipScore
     from lineas.scenes.bundled import CLIP

@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> Path:
     prompts = _prompts(args)
     steerings = [Steering.load(path) for path, _ in args.steering]
     output = files.folder(args.output)
-    if args.model == models.BUNDLED:
+    if args.model in models.BUNDLED:
         from lineas.scenes.bundled import warn_of_unknown_words
 
         warn_of_unknown_words(prompts)

@@ -87,12 +87,12 @@ def run(args: argparse.Namespace) -> Path | None:
 def planned(args: argparse.Namespace) -> Plan:
     """The plan that the words and options ask for. Raises `PromptError` and `ConfigError`."""
     from lineas.intents.plan import plan_for
-    from lineas.prompts.banks import EVERYDAY, SCENES
+    from lineas.prompts.banks import bank_of
     from lineas.prompts.files import read_prompts
 
     task = args.task if args.task in ("image", "text") else None
     if task is None:
-        task = "image" if args.model == models.BUNDLED else models.find_task(args.model)
+        task = "image" if args.model in models.BUNDLED else models.find_task(args.model)
     config = {**_preset(args), **given_options(args)}
     texts: dict[str, Any] = {
         name: read_prompts(getattr(args, name))
@@ -104,7 +104,7 @@ def planned(args: argparse.Namespace) -> Plan:
         args.concept,
         getattr(args, "to", None),
         args.kind,
-        bank=SCENES if args.model == models.BUNDLED else EVERYDAY,
+        bank=bank_of(f"lineas/{args.model}"),
         count=args.count,
         seed=config.get("seed", 0),
         template=args.template,

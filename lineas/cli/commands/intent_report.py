@@ -24,12 +24,12 @@ STRENGTHS = (0.0, 0.5, 1.0, 1.5)
 
 def check(model: str, plan: Plan) -> None:
     """Raise `ConfigError` where there is nothing to measure an intent by."""
-    from lineas.cli.models import BUNDLED
+    from lineas.scenes import BUNDLED
 
-    if model != BUNDLED or plan.sets.for_reporting is None:
+    if model not in BUNDLED or plan.sets.for_reporting is None:
         raise ConfigError(
-            f"--report knows what images of the bundled model ({BUNDLED}) show. For other models draw with "
-            "lineas generate --strengths 0:1:5 and measure with lineas evaluate."
+            f"--report knows what images of the bundled models ({' and '.join(BUNDLED)}) show. For other "
+            "models draw with lineas generate --strengths 0:1:5 and measure with lineas evaluate."
         )
 
 
@@ -43,7 +43,7 @@ def report(model: Model, plan: Plan, concepts: Words, steering: Steering, output
     prompts, twins, others = plan.sets.for_reporting
     total = 2 * len(prompts) + len(twins) + 2 * len(others)
     with bar(total, "measuring", "image") as shown:
-        draw = Drawer(model.obj, [steering], recipe="scenes", seed=SEED, batch=16, on_images=shown.update)
+        draw = Drawer(model.obj, [steering], seed=SEED, batch=16, on_images=shown.update)
         found = scenes_report(draw, plan, *concepts)
     say(found.markdown())
     columns = [draw(prompts[:SHOWN], strength) for strength in STRENGTHS]

@@ -183,9 +183,9 @@ def _asked(args: argparse.Namespace, method: Method) -> Run:
 
 def asked_for(args: argparse.Namespace, seed: int, config: dict[str, Any]) -> Run:
     """What the command line asks for, with its prompts. Raises `PromptError` and `ConfigError`."""
-    args.model = args.model or models.BUNDLED
+    args.model = args.model or models.BUNDLED[0]
     sets = prompt_sets(args, seed)
-    if args.model == models.BUNDLED:
+    if args.model in models.BUNDLED:
         from lineas.scenes.bundled import warn_of_unknown_words
 
         warn_of_unknown_words([*sets.source, *sets.target, *sets.preserve])
