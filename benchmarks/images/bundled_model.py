@@ -1,8 +1,8 @@
-"""What the bundled model can do: concepts found in images of new prompts, and a contact sheet to look at.
+"""What the bundled models can do: concepts found in images of new prompts, and sheets to look at.
 
     python -m benchmarks.images.bundled_model
 
-writes docs/images/contact_sheet.png, docs/bundled_model.md and the figures that are shipped with the weights.
+writes the sheets in docs/images, docs/bundled_model.md and the figures that are shipped with the weights.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from benchmarks.report import machine, table
 from lineas.adapters.images.drawing import Drawer
 from lineas.evaluation.rates import Rate
 from lineas.pictures.contact_sheet import contact_sheet
+from lineas.scenes import BUNDLED
 from lineas.scenes.bundled import WEIGHTS, accuracies, load_pipeline
 from lineas.scenes.detector import Detector
 from lineas.scenes.grammar import parse, prompt, random_scene
@@ -29,6 +31,31 @@ from lineas.scenes.render import render
 KINDS = ("object", "place", "style", "time", "weather", "colour")
 NAMED = ("object", "place", "style")
 COMPLETE = "all objects, place and style of a prompt"
+
+
+class Page(NamedTuple):
+    """What the page tells of a model: by how many steps it draws, the names of figures and sheet, what it is."""
+
+    steps: tuple[int, ...]
+    figures: str
+    sheet: str
+    what: str
+
+
+UNET = Page(
+    (1,),
+    "generator",
+    "contact_sheet",
+    "A `StableDiffusionPipeline` of one step: UNet, CLIP text encoder, latents of 4 × 16 × 16.",
+)
+TRANSFORMER = Page(
+    (1, 2, 4, 8),
+    "transformer",
+    "contact_sheet_transformer",
+    "A `ZImagePipeline` of few steps, here 4: a diffusion transformer trained by flow matching, Qwen3 text "
+    "encoder, latents of 16 × 16 × 16.",
+)
+PAGES = dict(zip(BUNDLED, (UNET, TRANSFORMER), strict=True))
 SEED, NOISE = 900_001, 70_000
 """Prompts of this seed are in no training shard; prompt i is drawn from the noise of NOISE + i."""
 
@@ -39,11 +66,13 @@ def complete(found: list, named: list) -> Rate:
     return Rate(sum(whole), len(whole))
 
 
-def rendered(prompts: list[str]) -> list[np.ndarray]:
+def rendered(prompts: list[str], channels: int) -> list[np.ndarray]:
     """What the model is to draw: the renderer's images for the noise that each prompt is drawn from."""
+    shape = (1, channels, *LATENT_SHAPE[1:])
     generators = (torch.Generator().manual_seed(NOISE + i) for i in range(len(prompts)))
-    noise = torch.cat([torch.randn(1, *LATENT_SHAPE, generator=generator) for generator in generators])
-    return [render(parse(text), u) for text, u in zip(prompts, nuisance(noise), strict=True)]
+    noise = torch.cat([torch.randn(shape, generator=generator) for generator in generators])
+    means = nuisance(noise[:, : LATENT_SHAPE[0]])
+    return [render(parse(text), u) for text, u in zip(prompts, means, strict=True)]
 
 
 @torch.no_grad()
@@ -62,6 +91,51 @@ def held_out_text(stem: str, values: dict[str, Any]) -> str:
     return f"The {stem} on {count} held-out renders, right in: {shares}."
 
 
+def section(name: str, prompts: list[str], docs: Path) -> list[str]:
+    """Blocks of the page on one model; its figures go to its weights, its sheet to the pictures."""
+    page, pipe, detector = PAGES[name], load_pipeline(name=name), Detector.load()
+    draw = Drawer(pipe, seed=NOISE, batch=32)
+    start = time.perf_counter()
+    images = draw(prompts)
+    speed = len(prompts) / (time.perf_counter() - start)
+    found, named = detector.found(images), [parse(text).visible() for text in prompts]
+    rates = {}
+    for kind in KINDS:
+        shown = [pair in f for f, n in zip(found, named, strict=True) for pair in n if pair[0] == kind]
+        rates[kind] = Rate(sum(shown), len(shown))
+    rates[COMPLETE] = complete(found, named)
+    renders = rendered(prompts, pipe.vae.config.latent_channels)
+    ceilings = {
+        "rendered": complete(detector.found(renders), named),
+        "rendered, encoded and decoded": complete(detector.found(autoencoded(pipe, renders)), named),
+    }
+    for steps in page.steps:
+        fewer = Drawer(pipe, recipe=replace(draw.recipe, steps=steps, capture=None), seed=NOISE, batch=32)
+        made = images if steps == draw.recipe.steps else fewer(prompts)
+        ceilings[f"generated, {steps} step{'s' * (steps > 1)}"] = complete(detector.found(made), named)
+    figures = {"held-out prompts": len(prompts)} | {
+        each: round(rate.value, 4) for each, rate in rates.items()
+    }
+    (WEIGHTS / "figures" / f"{page.figures}.json").write_text(json.dumps(figures, indent=1) + "\n")
+    sheet = f"images/{page.sheet}.png"
+    contact_sheet([images[8 * r : 8 * r + 8] for r in range(6)]).save(docs / sheet)
+    print(name, json.dumps(figures, indent=1), flush=True)
+    return [
+        f"## {name}",
+        f"{page.what} {speed:.0f} images/s.",
+        table(
+            ["found when the prompt names it", "rate, 95 % interval"], ([n, str(r)] for n, r in rates.items())
+        ),
+        "Where it is lost:",
+        table(["the same prompts", COMPLETE], _rows(ceilings)),
+        f"![48 held-out prompts]({sheet})",
+    ]
+
+
+def _rows(rates: dict[str, Rate]) -> list[list[str]]:
+    return [[name, str(rate)] for name, rate in rates.items()]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -71,47 +145,19 @@ def main() -> None:
     arguments = parser.parse_args()
     rng = np.random.default_rng(SEED)
     prompts = [prompt(random_scene(rng), rng) for _ in range(arguments.prompts)]
-    pipe, detector = load_pipeline(), Detector.load()
-    draw = Drawer(pipe, recipe="scenes", seed=NOISE, batch=32)
-    start = time.perf_counter()
-    images = draw(prompts)
-    speed = len(prompts) / (time.perf_counter() - start)
-    found = detector.found(images)
-    named = [parse(text).visible() for text in prompts]
-    rates = {}
-    for kind in KINDS:
-        shown = [pair in f for f, n in zip(found, named, strict=True) for pair in n if pair[0] == kind]
-        rates[kind] = Rate(sum(shown), len(shown))
-    rates[COMPLETE] = complete(found, named)
-    renders = rendered(prompts)
-    ceilings = {
-        "rendered": complete(detector.found(renders), named),
-        "rendered, encoded and decoded": complete(detector.found(autoencoded(pipe, renders)), named),
-        "generated": rates[COMPLETE],
-    }
-    figures = {
-        "held-out prompts": len(prompts),
-        **{name: round(rate.value, 4) for name, rate in rates.items()},
-    }
-    (WEIGHTS / "figures" / "generator.json").write_text(json.dumps(figures, indent=1) + "\n")
-    sheet = contact_sheet([images[8 * r : 8 * r + 8] for r in range(6)])
     (arguments.docs / "images").mkdir(parents=True, exist_ok=True)
-    sheet.save(arguments.docs / "images" / "contact_sheet.png")
-    found_heads = ["found in the image when the prompt names it", "rate, 95 % interval"]
-    held_out = {stem: values for stem, values in accuracies().items() if stem != "generator"}
+    generators = [page.figures for page in PAGES.values()]
+    held_out = {stem: values for stem, values in accuracies().items() if stem not in generators}
     blocks = [
-        "# The bundled model",
-        f"Measured with `python -m benchmarks.images.bundled_model` on {machine()}, {speed:.0f} images/s.",
-        table(found_heads, ([name, str(rate)] for name, rate in rates.items())),
-        "Where it is lost:",
-        table(["the same prompts", COMPLETE], ([name, str(rate)] for name, rate in ceilings.items())),
+        "# The bundled models",
+        f"Measured with `python -m benchmarks.images.bundled_model` on {machine()}.",
+        *(block for name in BUNDLED for block in section(name, prompts, arguments.docs)),
+        "## What measures them",
         *(held_out_text(stem, values) for stem, values in held_out.items()),
-        "![48 held-out prompts](images/contact_sheet.png)",
-        "The prompts, row by row:",
+        "## The prompts of the sheets, row by row",
         "\n".join(f"{i + 1}. {text}" for i, text in enumerate(prompts[:48])),
     ]
     (arguments.docs / "bundled_model.md").write_text("\n\n".join(blocks) + "\n")
-    print(json.dumps(figures, indent=1))
 
 
 if __name__ == "__main__":
