@@ -34,7 +34,7 @@ COMPLETE = "all objects, place and style of a prompt"
 
 
 class Page(NamedTuple):
-    """What the page tells of a model: by how many steps it draws, the names of figures and sheet, what it is."""
+    """What the page tells of a model: numbers of steps, names of its figures and its sheet, what it is."""
 
     steps: tuple[int, ...]
     figures: str
