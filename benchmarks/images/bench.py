@@ -91,7 +91,7 @@ class Bench:
 
     def drawn(self, steering: Steering, strength: float, noise: int) -> Draw:
         """What draws with a steering, whose strength 1 is `strength` here."""
-        draw = Drawer(self.pipe, [steering], [strength], recipe="scenes", seed=noise, batch=8)
+        draw = Drawer(self.pipe, [steering], [strength], seed=noise, batch=8)
 
         def images(prompts: Sequence[str], share: float) -> list[Image.Image]:
             if share:
@@ -108,7 +108,7 @@ class Bench:
         start, began = time.process_time(), time.perf_counter()
         made = self.plan(intent, concept, seed)
         with warnings.catch_warnings(record=True) as told:
-            steering = carry_out(self.pipe, made, recipe="scenes")
+            steering = carry_out(self.pipe, made)
         seconds = {"cpu_seconds": time.process_time() - start, "seconds": time.perf_counter() - began}
         steering.save(self.folder / f"{made.sets.file_name}-{seed}.safetensors")
         report = scenes_report(self.drawn(steering, 1.0, NOISE), made, concept, swapped_for(intent, concept))
@@ -152,7 +152,7 @@ class Bench:
             return Steering.load(path)
         sets = made.sets
         steering = fit(
-            self.pipe, sets.source, sets.target, sites=way.sites, method=way.method, recipe="scenes",
+            self.pipe, sets.source, sets.target, sites=way.sites, method=way.method,
             seed=seed, **way.options,
         )  # fmt: skip
         steering.save(path)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 
 from lineas.prompts.banks import SWAP
-from lineas.scenes.bundled import WEIGHTS
+from lineas.scenes import BUNDLED
+from lineas.scenes.bundled import FOLDERS
 
 TUNED = (
     "at night", "rain", "in the forest", "in the city", "pixel art", "sepia", "red", "pink", "clock",
@@ -29,9 +30,9 @@ def swapped_for(intent: str, concept: str) -> str | None:
     return SWAPS[concept] if intent == SWAP else None
 
 
-def weights_there() -> str:
+def weights_there(model: str = BUNDLED[0]) -> str:
     """Which weights are measured: rows of other weights are not shown."""
     digest = hashlib.sha256()
-    for path in sorted((WEIGHTS / "pipeline").rglob("*.safetensors")):
+    for path in sorted(FOLDERS[model].rglob("*.safetensors")):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:12]

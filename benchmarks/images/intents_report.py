@@ -25,7 +25,7 @@ _CHOSEN_ON, _OTHERS = ", ".join(CONCEPTS), ", ".join(NEVER_TUNED)
 _LADDER = ", ".join(f"{strength:g}" for strength in STRENGTHS)
 HEAD = f"""# Remove, add, swap: LinEAS by intent, beside every other method
 
-Bundled model, 32 held-out prompts a concept and 32 about other things, drawn from noise that no fit saw. The
+32 held-out prompts a concept and 32 about other things, drawn from noise that no fit saw. The
 detector that comes with the model reads the images.
 
 - As wanted: images without what was to go, or with what was to come.
@@ -51,9 +51,9 @@ def row_key(weights: str, intent: str, concept: str, seed: int, way: Way | None 
     return key if way is None else key | {"method": way.name, "sites": way.sites, "strength": way.strength}
 
 
-def page(results: Results, weights: str) -> str:
+def page(results: Results, weights: str, model: str) -> str:
     """All tables that have rows."""
-    parts = [HEAD, f"{machine()}. Made by benchmarks/images/intents.py."]
+    parts = [HEAD, f"Bundled model {model}. {machine()}. Made by benchmarks/images/intents.py."]
     for intent in (REMOVE, ADD, SWAP):
         if ways := ways_of(results, weights, intent):
             parts.append(f"## {intent.capitalize()}")

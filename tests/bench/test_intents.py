@@ -46,7 +46,7 @@ def test_rows_are_computed_once_and_make_the_page(tmp_path: Path, monkeypatch: p
         monkeypatch.setattr(Bench, name, lambda *_: pytest.fail("computed again"))
     intents.main(words)
     assert (tmp_path / "intents.md").read_text(encoding="utf-8") == text
-    monkeypatch.setattr(intents, "weights_there", lambda: "others")
+    monkeypatch.setattr(intents, "weights_there", lambda model: "others")
     intents.main([*words, "--render"])  # rows of other weights are not shown
     assert "## Remove" not in (tmp_path / "intents.md").read_text(encoding="utf-8")
 
@@ -135,7 +135,7 @@ def test_a_choice_made_anew_drops_the_older_rows(tmp_path: Path) -> None:
     assert ways_of(results, "w", ADD) == {}
     results.compute(row_key("w", ADD, "clock", 0, new), lambda: report(2, 2, 2))
     assert list(ways_of(results, "w", ADD)) == ["caa, text encoder norms"]
-    assert "| clock | 20% / 20% / 20% |" in page(results, "w")
+    assert "| clock | 20% / 20% / 20% |" in page(results, "w", "scenes")
 
 
 def test_what_can_only_damp_is_not_asked_to_add() -> None:
