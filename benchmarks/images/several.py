@@ -159,7 +159,8 @@ def main() -> None:
     parts = [
         "# Several steerings at once",
         f"Bundled model, {PROMPTS} prompts each, steerings by default settings at strength 1, applied one "
-        f"after the other. {machine()}. Made by benchmarks/images/several.py.",
+        "after the other. Prompts of the pairs name no other place, time, weather, style or colour where a "
+        f"concept is one: a prompt that says another is not what two additions are for. {machine()}. Made by benchmarks/images/several.py.",
     ]
     for intent, plural in ((REMOVE, "removals"), (ADD, "additions")):
         there = [words for words in PAIRS if all(_is_there(bench, intent, each) for each in words)]
