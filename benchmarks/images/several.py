@@ -160,7 +160,8 @@ def main() -> None:
         "# Several steerings at once",
         f"Bundled model, {PROMPTS} prompts each, steerings by default settings at strength 1, applied one "
         "after the other. Prompts of the pairs name no other place, time, weather, style or colour where a "
-        f"concept is one: a prompt that says another is not what two additions are for. {machine()}. Made by benchmarks/images/several.py.",
+        "concept is one: a prompt that says another is not what two additions are for. "
+        f"{machine()}. Made by benchmarks/images/several.py.",
     ]
     for intent, plural in ((REMOVE, "removals"), (ADD, "additions")):
         there = [words for words in PAIRS if all(_is_there(bench, intent, each) for each in words)]
