@@ -52,7 +52,7 @@ TRANSFORMER = Page(
     (1, 2, 4, 8),
     "transformer",
     "contact_sheet_transformer",
-    "A `ZImagePipeline` of few steps, here 4: a diffusion transformer trained by flow matching, Qwen3 text "
+    "A `ZImagePipeline` of few steps, here 2: a diffusion transformer trained by flow matching, Qwen3 text "
     "encoder, latents of 16 × 16 × 16.",
 )
 PAGES = dict(zip(BUNDLED, (UNET, TRANSFORMER), strict=True))

@@ -20,7 +20,7 @@ class LoadScenesModel(io.ComfyNode):
             display_name="LinEAS Load Scenes Model",
             category=CATEGORY,
             description="The small models that come with the pack, for 128 × 128 pixels at cfg 1 with the "
-            "sampler euler: scenes draws in one step, scenes-transformer, a small Z-Image, in four with the "
+            "sampler euler: scenes draws in one step, scenes-transformer, a small Z-Image, in two with the "
             "scheduler simple. Everything can be tried on them without a download.",
             **found_by("demo model", "example", "tiny model"),
             inputs=[

@@ -19,7 +19,7 @@ Move **strength**: 0 is off, 1 is calibrated, beyond it more. Encode prompts wit
 """
 
 TRANSFORMER = """\
-The second model of the pack is a small **diffusion transformer**, a Z-Image that draws in four steps. All \
+The second model of the pack is a small **diffusion transformer**, a Z-Image that draws in two steps. All \
 nodes work on it as on the first: press **Run**, and *Steer Concept* takes the night out.
 
 On a model of your own replace the loader, the size and the number of steps; nothing else changes.

@@ -46,7 +46,7 @@ def two(flow: Workflow) -> None:
 
 
 def transformer(flow: Workflow) -> None:
-    """The same on a diffusion transformer in four steps."""
+    """The same on a diffusion transformer in two steps."""
     asked = {"what": "at night", "intent": "remove"}
     _one(flow, "a house on the beach at night", notes.TRANSFORMER, name=BUNDLED[1], **asked)
 

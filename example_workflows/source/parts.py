@@ -61,7 +61,7 @@ def bundled(
 ) -> tuple[Node, Scene]:
     """A bundled model, and a scene of 128 × 128 pixels. shared: several CLIPs read the prompt."""
     model = flow.add("LineasLoadScenesModel", "The bundled model", (280, 0), model=name)
-    latent, steps = ("EmptyLatentImage", 1) if name == BUNDLED[0] else ("EmptySD3LatentImage", 4)
+    latent, steps = ("EmptyLatentImage", 1) if name == BUNDLED[0] else ("EmptySD3LatentImage", 2)
     text = flow.add("PrimitiveString", "Prompt", value=prompt) if shared else None
     given = {"clip": model["clip"], "text": prompt if text is None else text["STRING"]}
     return model, Scene(

@@ -110,12 +110,12 @@ _RECIPES = (
     Recipe("scenes", note="One step of the pipeline's own scheduler, as the bundled model takes it."),
     Recipe(
         "scenes-transformer",
-        steps=4,
+        steps=2,
         height=128,
         width=128,
         capture=(0,),  # from pure noise: it decides what the image shows
         arguments={"max_sequence_length": 32},
-        note="Four steps of the bundled transformer, of which a fit sees the first.",
+        note="Two steps of the bundled transformer, of which a fit sees the first.",
     ),
 )
 RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in _RECIPES}

@@ -23,7 +23,7 @@ def load_pipeline(dtype: Any = None, name: str = BUNDLED[0]) -> Any:
     """A bundled model as a stock pipeline of diffusers; images are 128 × 128 pixels.
 
     "scenes" is a `StableDiffusionPipeline` of one step: ``num_inference_steps=1, guidance_scale=0``.
-    "scenes-transformer" is a `ZImagePipeline` of few steps: ``num_inference_steps=4, guidance_scale=0,
+    "scenes-transformer" is a `ZImagePipeline` of few steps: ``num_inference_steps=2, guidance_scale=0,
     height=128, width=128``.
 
     dtype: torch dtype of the weights, float32 when not given.
