@@ -211,9 +211,9 @@ def test_loading_says_what_to_do_when_there_is_nothing(
 
 
 def test_half_precision_is_the_default_only_on_a_cuda_device() -> None:
-    assert loading._default_dtype({"unet": 1}, torch.device("cpu")) == torch.float32
-    assert loading._default_dtype({"unet": 1}, torch.device("cuda")) == torch.float16
-    assert loading._default_dtype({"transformer": 1}, torch.device("cuda")) == torch.bfloat16
+    assert loading.default_dtype({"unet": 1}, torch.device("cpu")) == torch.float32
+    assert loading.default_dtype({"unet": 1}, torch.device("cuda")) == torch.float16
+    assert loading.default_dtype({"transformer": 1}, torch.device("cuda")) == torch.bfloat16
 
 
 def test_a_pipeline_is_named_by_its_repository_and_its_unet(pipe: Any) -> None:
