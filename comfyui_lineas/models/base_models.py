@@ -47,6 +47,6 @@ def made_for(steering: Steering) -> str:
 def native_size(model: Any) -> int:
     """Side in pixels of the images that a MODEL was made to draw."""
     config = model.model.model_config
-    if vars(config).get("lineas_base_model"):
-        return 8 * int(config.unet_config["image_size"])
+    if given := vars(config).get("lineas_size"):
+        return int(given)
     return {"SD15": 512, "SD20": 512, "SD21UnclipL": 512, "SD21UnclipH": 512}.get(type(config).__name__, 1024)

@@ -17,6 +17,8 @@ from .unet import build_unet
 from .vae import build_vae
 
 DIFFUSION = "diffusion_pytorch_model"
+SIDE = 128
+"""Of the images that the bundled models draw, in pixels."""
 
 
 def load_scenes(name: str = BUNDLED[0]) -> tuple[Any, Any, Any]:
@@ -36,7 +38,8 @@ def scenes_model(name: str = BUNDLED[0], **_: Any) -> Any:
         from .zimage import build_transformer
 
         model = build_transformer(*_part(name, "transformer", DIFFUSION))
-    model.model.model_config.lineas_base_model = f"lineas/{name}"
+    config = model.model.model_config
+    config.lineas_base_model, config.lineas_size = f"lineas/{name}", SIDE
     return model
 
 

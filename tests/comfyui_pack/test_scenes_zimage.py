@@ -69,3 +69,11 @@ def test_the_bundled_transformer_draws_the_image_of_diffusers(comfyui: Any) -> N
     with torch.inference_mode():
         image = vae.decode(latents)[0] * 255
     assert (image - wanted).abs().max() < 2
+
+
+def test_the_bundled_transformer_says_what_it_is(comfyui: Any) -> None:
+    from comfyui_lineas.models.base_models import base_model_of, native_size
+    from comfyui_lineas.scenes.loading import scenes_model
+
+    model = scenes_model("scenes-transformer")
+    assert (base_model_of(model), native_size(model)) == ("lineas/scenes-transformer", 128)
