@@ -21,13 +21,13 @@ def train_for(
     save: Callable[[], None],
     every: int = 100,
 ) -> None:
-    """Train for so long, print the loss every so many steps, and save five times as seldom and at the end.
+    """Train for so many minutes of processor time; print the loss every so often, save five times as seldom.
 
     spare: another model of the same build, for the process that helps; None for none.
     """
     mine, extra = losses(model, 0), Helper(spare, losses) if spare else NoHelper()
-    start, step, helped, values = time.time(), 0, 0, []
-    while (progress := (time.time() - start) / (60 * minutes)) < 1:
+    start, step, helped, values = time.process_time(), 0, 0, []
+    while (progress := (time.process_time() - start) / (60 * minutes)) < 1:
         value = next(mine)
         value.backward()
         helped += extra.share(model)
@@ -36,7 +36,7 @@ def train_for(
         values.append(value.item())
         step += 1
         if step % every == 0:
-            spent, loss = time.time() - start, np.mean(values)
+            spent, loss = time.process_time() - start, np.mean(values)
             print(f"{spent:.0f} s  step {step} (+{helped})  loss {loss:.4f}", flush=True)
             helped, values = 0, []
         if step % (5 * every) == 0:

@@ -107,7 +107,7 @@ def main() -> None:
     parser.add_argument("latents", type=Path, help="output folder of latents.py")
     parser.add_argument("output", type=Path)
     parser.add_argument("--minutes", type=float, default=480.0, help="of processor time")
-    parser.add_argument("--batch", type=int, default=24)
+    parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--muon-lr", type=float, default=0.012)
     parser.add_argument("--adam-lr", type=float, default=2e-3)
     torch.set_num_threads(1)

@@ -7,26 +7,27 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import AutoencoderTiny
 from torch import Tensor
 from transformers import Qwen2Tokenizer
 
-from tools.scenes_model.data import noise_for, pixels, read_shard
+from tools.scenes_model.autoencoder import load
+from tools.scenes_model.data import HELD_OUT_SEED, noise_for, pixels, read_shard
 from tools.scenes_model.denoiser import occupied_cells
+from tools.scenes_model.tapered import Tapered
 from tools.scenes_transformer.model import LATENTS
 from tools.scenes_transformer.tokenizer import build_tokenizer, token_ids
 
 KEYS = ("latents", "u", "tokens", "mask", "occupied")
 
 
-def encode(shard: Path, autoencoder: AutoencoderTiny, tokenizer: Qwen2Tokenizer, folder: Path) -> Path:
+def encode(shard: Path, autoencoder: Tapered, tokenizer: Qwen2Tokenizer, folder: Path) -> Path:
     """Write one shard's arrays into ``folder`` unless they are there."""
     path = folder / shard.name
     if path.exists():
         return path
     images, u, prompts, scenes = read_shard(shard)
     with torch.no_grad():
-        parts = [autoencoder.encode(pixels(part) * 2 - 1).latents for part in np.array_split(images, 128)]
+        parts = [autoencoder.encode(pixels(part)) for part in np.array_split(images, 128)]
     tokens, mask = token_ids(tokenizer, prompts)
     cells = [occupied_cells(len(scene.objects), row) for scene, row in zip(scenes, u, strict=True)]
     np.savez(
@@ -62,9 +63,11 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     arguments.output.mkdir(parents=True, exist_ok=True)
-    autoencoder = AutoencoderTiny.from_pretrained(arguments.autoencoder).to(memory_format=torch.channels_last)
+    autoencoder = load(arguments.autoencoder)
     tokenizer = build_tokenizer()
-    for shard in sorted(arguments.shards.glob("???????.npz")):
+    # The held-out shard comes first: training begins while the others are encoded.
+    paths = sorted(arguments.shards.glob("???????.npz"))
+    for shard in sorted(paths, key=lambda path: int(path.stem) < HELD_OUT_SEED):
         print(encode(shard, autoencoder, tokenizer, arguments.output), flush=True)
 
 
