@@ -12,6 +12,7 @@ from lineas.adapters.language.writing import Writer
 from lineas.cli import models as cli_models
 from lineas.errors import HubError, LineasError
 from lineas.modules.names import find_sites
+from lineas.scenes import BUNDLED
 
 
 def test_what_a_folder_makes_is_found_out(tmp_path: Path) -> None:
@@ -41,9 +42,10 @@ def test_no_network_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 
 
 def test_missing_weights_are_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("lineas.scenes.bundled.PIPELINE", tmp_path / "nowhere")
-    with pytest.raises(LineasError, match="bundled model are missing"):
-        cli_models.load("scenes")
+    monkeypatch.setattr("lineas.scenes.bundled.FOLDERS", dict.fromkeys(BUNDLED, tmp_path / "nowhere"))
+    for name in BUNDLED:
+        with pytest.raises(LineasError, match=f"bundled model {name} are missing"):
+            cli_models.load(name)
 
 
 def test_text_is_sampled_alike_for_a_seed_and_changes_with_the_strength(models: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lineas.architectures.recipe_table import RECIPES
+from lineas.scenes import BUNDLED
 from tools import models_page
 from tools.models_page import PAGE, page, shown
 from tools.models_rows import ROWS, Row
@@ -27,7 +28,7 @@ def test_language_classes_are_those_of_their_test() -> None:
 
 
 def test_every_recipe_has_a_row() -> None:
-    assert set(RECIPES) - {name for row in ROWS for name in row.recipes} == {"scenes"}
+    assert set(RECIPES) - {name for row in ROWS for name in row.recipes} == {*BUNDLED}
 
 
 def test_a_cell_is_empty_where_one_of_its_classes_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
