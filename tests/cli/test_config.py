@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from lineas.cli import COMMANDS
 from lineas.cli.config_file import toml_text
-from lineas.scenes.bundled import CLIP
+from lineas.scenes.bundled import CLIP, FOLDERS
 from lineas.steering.steering import Steering
 
 MODEL = ("--model", "toy")
@@ -95,7 +95,7 @@ def test_every_command_is_tried() -> None:
 def test_a_run_writes_the_file_that_repeats_it(
     command: str, lineas: Any, steering_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lineas.scenes.bundled.PIPELINE", steering_file.parent / "toy")
+    monkeypatch.setitem(FOLDERS, "scenes", steering_file.parent / "toy")
     Path("m.toml").write_text('models = ["toy"]\n[[concepts]]\nremove = "fog"\nsteps = 1\ncount = 4\n')
     words, config, made = WRITING[command]
     code, _, err = lineas(command, *words)

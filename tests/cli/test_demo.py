@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from lineas.scenes.bundled import PIPELINE
+from lineas.scenes.bundled import FOLDERS, PIPELINE
 from lineas.steering.steering import Steering
 
 FILES = {"grid.png", "cost.png", "sites.png", "strengths.png", "steering.safetensors", "report.json"}
@@ -19,7 +19,7 @@ bundled = pytest.mark.skipif(not PIPELINE.is_dir(), reason="the bundled weights 
 @pytest.fixture
 def tiny(toy: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The demo with a tiny model in the place of the bundled one: the same classes, of 16 × 16 pixels."""
-    monkeypatch.setattr("lineas.scenes.bundled.PIPELINE", toy / "toy")
+    monkeypatch.setitem(FOLDERS, "scenes", toy / "toy")
     return toy
 
 

@@ -16,6 +16,7 @@ from cli.documented import PAGES, ROOT, blocks
 from comfyui_lineas.train.request import BUNDLED
 from lineas.cli import INTENTS, parser
 from lineas.intents.settings import REMOVING
+from lineas.scenes.bundled import FOLDERS
 
 SMALL = {
     "demo": ("--held-out", "4"),
@@ -55,7 +56,7 @@ def test_commands_run_to_their_end(
 
         words[words.index("--clip") + 1] = str(CLIP)
     if "--model" not in words and words[0] in ("demo", "generate", "evaluate"):
-        monkeypatch.setattr("lineas.scenes.bundled.PIPELINE", desk / "tiny-scenes")
+        monkeypatch.setitem(FOLDERS, "scenes", desk / "tiny-scenes")
     code, out, err = lineas(*words)
     assert code == 0, err
     assert out

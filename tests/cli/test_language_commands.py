@@ -14,6 +14,7 @@ from toys.saved import save_language_model
 from lineas.adapters.language.sites import language_sites
 from lineas.apply.hooks import steer
 from lineas.maps.affine import AffineMap
+from lineas.scenes.bundled import FOLDERS
 from lineas.steering.steering import Steering
 
 EVERYDAY = Path(__file__).parents[2] / "benchmarks" / "language" / "data" / "everyday" / "everyday.yaml"
@@ -147,7 +148,7 @@ def test_images_are_evaluated_and_compared(lineas: Any, toy: Path, steering_file
 
 def test_bundled_images_are_measured_by_their_own_detector(lineas: Any, toy: Path, monkeypatch: Any) -> None:
     pytest.importorskip("open_clip")
-    monkeypatch.setattr("lineas.scenes.bundled.PIPELINE", toy / "toy")
+    monkeypatch.setitem(FOLDERS, "scenes", toy / "toy")
     Path("prompts.txt").write_text("a boat at night\na cat at night\n")
     code, out, err = lineas("evaluate", "--prompts", "prompts.txt", "--concept", "at night", "--sweep", "0,1")
     assert code == 0, err
