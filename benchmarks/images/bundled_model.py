@@ -123,9 +123,7 @@ def section(name: str, prompts: list[str], docs: Path) -> list[str]:
     return [
         f"## {name}",
         f"{page.what} {speed:.0f} images/s.",
-        table(
-            ["found when the prompt names it", "rate, 95 % interval"], ([n, str(r)] for n, r in rates.items())
-        ),
+        table(["found when the prompt names it", "rate, 95 % interval"], _rows(rates)),
         "Where it is lost:",
         table(["the same prompts", COMPLETE], _rows(ceilings)),
         f"![48 held-out prompts]({sheet})",

@@ -49,15 +49,20 @@ def prompt_sets(args: argparse.Namespace, seed: int) -> PromptSets:
         args.concept,
         args.kind,
         intent=banks.ADD if args.add else banks.REMOVE,
-        bank=banks.bank_of(f"lineas/{args.model}"),
+        bank=banks.bank_of(args.model),
         count=32 if args.count is None else args.count,
         seed=seed,
         template=args.template,
     )
     if args.preserve:
         return replace(made, preserve=read_prompts(args.preserve))
-    # The paper has no preserve prompts.
-    return replace(made, preserve=()) if getattr(args, "preset", None) == "paper" else made
+    return of_preset(made, args)
+
+
+def of_preset(sets: PromptSets, args: argparse.Namespace) -> PromptSets:
+    """The sets as a preset takes them: the paper has no preserve prompts, but for those that are given."""
+    is_paper = getattr(args, "preset", None) == "paper" and not args.preserve
+    return replace(sets, preserve=()) if is_paper else sets
 
 
 def _check(args: argparse.Namespace) -> None:

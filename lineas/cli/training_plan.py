@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from lineas.cli import models
-from lineas.errors import ConfigError
+from lineas.errors import LineasError
 
 if TYPE_CHECKING:
     from lineas.cli.runs import Run
@@ -27,13 +27,13 @@ def plan_of(asked: Run, method: Method, given: Mapping[str, Any]) -> str:
 
 
 def _memory(asked: Run, method: Method) -> str:
-    is_image = asked.model == models.BUNDLED or (asked.task or models.find_task(asked.model)) == "image"
+    is_image = asked.model in models.BUNDLED or (asked.task or models.find_task(asked.model)) == "image"
     if method.name != "lineas" or not is_image:
         return "memory: counted for LinEAS on image models alone"
     largest = max(len(asked.source), len(asked.target))
     try:
         needs = _counted(asked)
-    except ConfigError as error:
+    except LineasError as error:
         return f"memory: {error}"
     return needs.table(sorted({size for size in SIZES if size < largest} | {largest}))
 
@@ -42,14 +42,14 @@ def _counted(asked: Run) -> Any:
     import torch
 
     from lineas.adapters.images.plan import memory_of
-    from lineas.scenes.bundled import PIPELINE
+    from lineas.scenes.bundled import FOLDERS
 
     return memory_of(
-        PIPELINE if asked.model == models.BUNDLED else asked.model,
+        FOLDERS.get(asked.model, asked.model),
         asked.source,
         asked.target,
         asked.preserve or None,
         sites=asked.sites[0] if asked.sites and len(asked.sites) == 1 else asked.sites,
-        recipe=asked.recipe,
+        recipe=asked.recipe or (asked.model if asked.model in FOLDERS else None),
         dtype=getattr(torch, asked.dtype) if asked.dtype else None,
     )

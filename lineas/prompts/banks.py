@@ -14,8 +14,6 @@ from lineas.scenes import BUNDLED
 EVERYDAY, SCENES = "everyday captions", "scenes model"
 BANKS = (EVERYDAY, SCENES)
 """Captions for any model, and scenes in the few words of the bundled one."""
-SERVED = {f"lineas/{name}": SCENES for name in BUNDLED}
-"""Models that have a bank of their own."""
 
 REMOVE, ADD, SWAP = "remove", "add", "swap"
 INTENTS = (REMOVE, ADD, SWAP)
@@ -24,8 +22,8 @@ CALIBRATING = 16
 
 
 def bank_of(model: str) -> str:
-    """The bank for a model of this name."""
-    return SERVED.get(model, EVERYDAY)
+    """The bank for a model of this name, a bundled one with or without the "lineas/" of its full name."""
+    return SCENES if model.removeprefix("lineas/") in BUNDLED else EVERYDAY
 
 
 @dataclass(frozen=True)

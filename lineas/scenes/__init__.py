@@ -1,4 +1,4 @@
-"""The bundled one-step text-to-image model: small composed scenes in everyday words."""
+"""The bundled text-to-image models: small composed scenes in everyday words."""
 
 BUNDLED = ("scenes", "scenes-transformer")
 """The bundled models by name; the first one where none is named."""

@@ -36,7 +36,6 @@ class Flow(nn.Module):
                 head_dim=128,
                 max_position_embeddings=512,
                 rope_parameters={"rope_type": "default", "rope_theta": 1e6},
-                use_cache=False,
             )
         )
         self.transformer = ZImageTransformer2DModel(

@@ -159,7 +159,6 @@ def _image_measures(args: argparse.Namespace, prompts: list[str]) -> dict[str, A
     features = ImageFeatures.load(args.features, device=device) if args.features else None
     if args.model not in models.BUNDLED:
         return image_measures(prompts, clip, features or clip, args.concept)
-    from lineas.evaluation.images.clip_score import ClipScore
     from lineas.scenes.bundled import CLIP
     from lineas.scenes.detector import Detector
 

@@ -16,6 +16,7 @@ from lineas.cli import files, models
 from lineas.cli.commands.train import train
 from lineas.cli.console import say, speaks
 from lineas.cli.method_options import add_train_options, given_options
+from lineas.cli.prompt_sets import of_preset
 from lineas.cli.runs import Run
 from lineas.errors import ConfigError
 from lineas.methods.registry import method_named
@@ -104,15 +105,14 @@ def planned(args: argparse.Namespace) -> Plan:
         args.concept,
         getattr(args, "to", None),
         args.kind,
-        bank=bank_of(f"lineas/{args.model}"),
+        bank=bank_of(args.model),
         count=args.count,
         seed=config.get("seed", 0),
         template=args.template,
         is_text=task == "text",
         **texts,
     )
-    if args.preset == "paper" and not args.preserve:  # the paper has none
-        plan = replace(plan, sets=replace(plan.sets, preserve=()))
+    plan = replace(plan, sets=of_preset(plan.sets, args))
     return plan.with_settings(**config, sites=" ".join(args.sites) if args.sites else None)
 
 
