@@ -21,8 +21,7 @@ from tqdm import tqdm
 
 from benchmarks.images.bench import Bench
 from benchmarks.images.concepts import weights_there
-from benchmarks.images.intents_report import text_of
-from benchmarks.report import machine, pooled, table
+from benchmarks.report import machine, pooled, table, text_of
 from benchmarks.results import Key, Results
 from lineas.errors import PromptError
 from lineas.evaluation.rates import Rate

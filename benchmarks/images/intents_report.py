@@ -8,9 +8,8 @@ from typing import Any
 from benchmarks.images.bench import PLACES, PUBLISHED, PUBLISHED_STEPS, TRIED, Way, rivals
 from benchmarks.images.choosing import CONCEPTS, STRENGTHS, place_key, strength_key
 from benchmarks.images.concepts import NEVER_TUNED, concepts_of, swapped_for
-from benchmarks.report import machine, pooled, table
+from benchmarks.report import machine, mean_of, pooled, table, text_of
 from benchmarks.results import Key, Results
-from lineas.evaluation.rates import Rate, bootstrap_interval
 from lineas.prompts.banks import ADD, REMOVE, SWAP
 
 Row = Mapping[str, Any]
@@ -96,15 +95,7 @@ def mean_over_concepts(
     """Mean and interval of a rate over those of the concepts that have rows; None without any."""
     there = [list(rows[each].values()) for each in concepts if each in rows]
     rates = [rate for rate in (pooled(figure(row) for row in each) for each in there) if rate.total]
-    if not rates:
-        return None
-    values = [rate.value for rate in rates]
-    mean = sum(values) / len(values)
-    if mean in (0.0, 1.0) or len(rates) == 1:
-        low, high = Rate(sum(rate.hits for rate in rates), sum(rate.total for rate in rates)).interval
-    else:
-        low, high = bootstrap_interval(values, [1.0] * len(values))
-    return mean, low, high
+    return mean_of(rates) if rates else None
 
 
 def _overall(intent: str, ways: Mapping[str, Rows], concepts: Sequence[str]) -> str:
@@ -137,11 +128,6 @@ def _count(rows: Rows, concepts: Sequence[str]) -> str:
 
 def _figure(way: str, name: str) -> Figure:
     return lambda row: row[way][name]
-
-
-def text_of(found: tuple[float, float, float] | None) -> str:
-    """A rate with its interval, for people."""
-    return "–" if found is None else "{:.1%} ({:.1%} to {:.1%})".format(*found)
 
 
 def _each(intent: str, ways: Mapping[str, Rows]) -> str:

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.report import machine, table
+from benchmarks.report import machine, mean_of, table, text_of
 from lineas.adapters.images.drawing import Drawer
 from lineas.evaluation.rates import Rate, presence_rate
 from lineas.prompts.banks import ADD, REMOVE
@@ -142,9 +142,9 @@ def _pairs_table(intent: str, found: dict[tuple[str, str], dict[str, Any]]) -> s
             (" + ".join(words), *(_percent(r) for r in (each["both"], *each["alone"])), f"{product:.0%}",
              _percent(each["prompting"]), _percent(each["kept"]))
         )  # fmt: skip
-    both = [each["both"].value for each in found.values()]
     products = [each["alone"][0].value * each["alone"][1].value for each in found.values()]
-    mean = (f"mean of {len(both)}", f"{np.mean(both):.1%}", "", "", f"{np.mean(products):.1%}", "", "")
+    joint = text_of(mean_of([each["both"] for each in found.values()]))
+    mean = (f"mean of {len(found)}", joint, "", "", f"{np.mean(products):.1%}", "", "")
     heads = (f"two {intent}", "both at once", "first alone", "second alone", "product", "prompting both",
              "rest kept")  # fmt: skip
     return table(heads, [*rows, mean])
