@@ -37,7 +37,7 @@ def test_the_stock_loader_draws_what_apply_draws(models: dict[str, Any], comfyui
     from comfyui_lineas.apply.lora import export_lora
 
     model, clip, side = model_of(models, name)
-    steering = steering_at(model, MODELS[name], shifts=name not in ("lumina2", "flux"))
+    steering = steering_at(model, MODELS[name], shifts=name not in ("lumina2", "flux", "flux2"))
     with torch.inference_mode():
         exported = export_lora(model, None, steering, name, precision="float32")
     tensors = comfy.utils.load_torch_file(str(comfyui.output / "loras" / exported.name), safe_load=True)
