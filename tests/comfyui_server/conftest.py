@@ -18,8 +18,12 @@ from comfyui_server.server import REPOSITORY, ComfyServer, installations, runnin
 WORKFLOWS = REPOSITORY / "example_workflows"
 BLUEPRINTS = REPOSITORY / "subgraphs"
 FOUND = installations()
-QUICK = {"count": 2}, {"steps": 3, "preview_every": 1, "micro_batch": 2, "learning_rate": 0.2}
-"""Concept Prompts and Train Steering in a test: whether it works, not how well."""
+QUICK: dict[str, dict[str, Any]] = {
+    "LineasConceptPrompts": {"count": 2},
+    "LineasTrainSteering": {"steps": 3, "preview_every": 1, "micro_batch": 2, "learning_rate": 0.2},
+    "LineasSteerConcept": {"count": 2, "steps": 3},
+}
+"""Inputs of nodes in a test: whether it works, not how well."""
 
 REQUIRED = ("aiohttp", "comfyui_frontend_package", "torchsde", "einops", "av", "alembic")
 
@@ -57,12 +61,9 @@ class Comfy:
         """A workflow as the editor would send it, with little training and with other inputs of it."""
         prompt = to_prompt(flow, self.info)
         types = {content["class_type"] for content in prompt.values()}
-        concept, train = QUICK
-        if "LineasConceptPrompts" in types:
-            prompt = edited(prompt, "LineasConceptPrompts", **concept)
-        if "LineasTrainSteering" in types:
-            prompt = edited(prompt, "LineasTrainSteering", **(train | training))
-        return prompt
+        for kind in types & set(QUICK):
+            prompt = edited(prompt, kind, **QUICK[kind])
+        return edited(prompt, "LineasTrainSteering", **training) if training else prompt
 
     def run(self, prompt: Prompt, **options: Any) -> Run:
         """Run a prompt to its end, which must be a success."""
