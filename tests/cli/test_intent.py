@@ -10,6 +10,7 @@ import pytest
 from lineas.evaluation.images.intent_report import Wanted, intent_report
 from lineas.intents import plan
 from lineas.prompts import banks
+from lineas.scenes.bundled import CLIP
 from lineas.steering.steering import Steering
 
 QUICK = ("--model", "toy", "--steps", 2, "--count", 3)
@@ -37,7 +38,7 @@ def test_a_plan_is_shown_and_nothing_is_written(lineas: Any, toy: Path, words: t
     [
         (("remove", "at night"), "remove-at-night", "gated"),
         (("add", "a clock", "--report"), "add-a-clock", "virtual"),
-        (("swap", "a cat", "a horse"), "swap-a-cat-for-a-horse", "gated"),
+        (("swap", "a cat", "a horse", "--report", "--clip", CLIP), "swap-a-cat-for-a-horse", "gated"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:On prompts that it was not fitted to")
@@ -73,8 +74,14 @@ def test_language_needs_examples_and_takes_them(lineas: Any, toy: Path) -> None:
 
 
 def test_a_report_is_refused_where_nothing_can_be_measured(lineas: Any, toy: Path) -> None:
-    code, _, err = lineas("add", "a clock", *QUICK, "--report")
-    assert code == 2 and "bundled model" in err and not list(toy.glob("*.safetensors"))
+    for words, said in (
+        (("--report",), "name a CLIP model"),
+        (("--clip", "ViT-B-32"), "--report, which is not asked for"),
+        (("--report", "--clip", CLIP, "--examples", "some.txt", "--others", "some.txt"), "lists of your own"),
+    ):
+        (toy / "some.txt").write_text("a cat\na dog\n")
+        code, _, err = lineas("add", "a clock", *QUICK, *words)
+        assert code == 2 and said in err and not list(toy.glob("*.safetensors"))
 
 
 def test_a_report_counts_what_is_wanted_and_what_is_lost() -> None:

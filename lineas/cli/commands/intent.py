@@ -57,6 +57,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seconds", type=float, metavar="S", help="Time for training; steps are cut to fit.")
     parser.set_defaults(resume=None)
     parser.add_argument("--report", action="store_true", help="Measure what it does, beside prompting.")
+    parser.add_argument(
+        "--clip", metavar="NAME", help="An open_clip model by name or folder that judges for --report."
+    )
     add_train_options(parser)
 
 
@@ -67,10 +70,12 @@ def run(args: argparse.Namespace) -> Path | None:
     say(plan.text())
     if args.plan:
         return None
+    if args.clip and not args.report:
+        raise ConfigError("--clip judges for --report, which is not asked for. Add it, or leave --clip out.")
     if args.report:
         from lineas.cli.commands.intent_report import check
 
-        check(args.model, plan)
+        check(args.model, plan, args.clip)
     output = files.new_file(args.output or f"{plan.sets.file_name}.safetensors", args.force)
     if args.report:
         files.new_files(output.parent, [f"{output.stem}-report.{end}" for end in ("md", "png")], args.force)
@@ -81,7 +86,8 @@ def run(args: argparse.Namespace) -> Path | None:
     if args.report and speaks():
         from lineas.cli.commands.intent_report import report
 
-        report(model, plan, (args.concept, getattr(args, "to", None)), outcome.steering, output)
+        words = (args.concept, getattr(args, "to", None))
+        report(model, plan, words, outcome.steering, output, args.clip)
     return output if speaks() else None
 
 

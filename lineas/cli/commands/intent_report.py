@@ -22,29 +22,44 @@ Words = tuple[str, str | None]
 STRENGTHS = (0.0, 0.5, 1.0, 1.5)
 
 
-def check(model: str, plan: Plan) -> None:
+def check(model: str, plan: Plan, clip: str | None) -> None:
     """Raise `ConfigError` where there is nothing to measure an intent by."""
     from lineas.scenes import BUNDLED
 
-    if model not in BUNDLED or plan.sets.for_reporting is None:
+    if plan.sets.for_reporting is None:
+        raise ConfigError(
+            "--report measures images of held-out prompts, which a concept in words has and lists of your own, "
+            "or texts, have not. Measure those with lineas evaluate."
+        )
+    if model not in BUNDLED and clip is None:
         raise ConfigError(
             f"--report knows what images of the bundled models ({' and '.join(BUNDLED)}) show. For other "
-            "models draw with lineas generate --strengths 0:1:5 and measure with lineas evaluate."
+            "models name a CLIP model that judges them: --clip hf-hub:laion/CLIP-ViT-B-32-laion2B-s34B-b79K, "
+            "or a folder."
         )
 
 
-def report(model: Model, plan: Plan, concepts: Words, steering: Steering, output: Path) -> None:
-    """Measure, print the table, and write it with a sheet of pictures beside the steering."""
+def report(
+    model: Model, plan: Plan, concepts: Words, steering: Steering, output: Path, clip: str | None
+) -> None:
+    """Measure, print the table, and write it with a sheet of pictures beside the steering.
+
+    clip: of open_clip, judges in place of the bundled models' detector.
+    """
+    from lineas.adapters.devices import best_device
     from lineas.adapters.images.drawing import Drawer
+    from lineas.evaluation.images.clip_report import clip_report
+    from lineas.evaluation.images.clip_score import ClipScore
     from lineas.evaluation.images.scenes_report import scenes_report
     from lineas.pictures.contact_sheet import strength_sheet
 
     assert plan.sets.for_reporting is not None
     prompts, twins, others = plan.sets.for_reporting
+    judge = None if clip is None else ClipScore.load(clip, device=best_device())
     total = 2 * len(prompts) + len(twins) + 2 * len(others)
     with bar(total, "measuring", "image") as shown:
         draw = Drawer(model.obj, [steering], seed=SEED, batch=16, on_images=shown.update)
-        found = scenes_report(draw, plan, *concepts)
+        found = scenes_report(draw, plan, *concepts) if judge is None else clip_report(draw, plan, judge)
     say(found.markdown())
     columns = [draw(prompts[:SHOWN], strength) for strength in STRENGTHS]
     sheet = strength_sheet(columns, STRENGTHS, prompts[:SHOWN])

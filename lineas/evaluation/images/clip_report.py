@@ -1,0 +1,108 @@
+"""The report of an intent on any image model, judged by CLIP where no detector knows what its images show."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from torch import Tensor
+
+from lineas.errors import ConfigError
+from lineas.evaluation.images.clip_score import ClipScore
+from lineas.evaluation.images.image_change import mean_square_change
+from lineas.evaluation.images.intent_report import Draw, Images
+from lineas.evaluation.rates import Rate, presence_rate
+from lineas.intents.plan import Plan
+
+TOLD_APART = 0.8
+"""CLIP tells two sets of images apart where the shares that it takes for the second are so far apart."""
+
+
+@dataclass(frozen=True)
+class ClipFigures:
+    """Of images of the same prompts. done: those that CLIP takes for what prompting makes. way: mean share of
+    the way from the untouched images to those of prompting. like_prompting: mean cosine to the images of
+    prompting, which shows what else is different; 1 for equal images."""
+
+    done: Rate
+    way: float
+    like_prompting: float
+
+
+@dataclass(frozen=True)
+class ClipReport:
+    """Figures of the untouched model, of prompting and of the steering, by one CLIP model.
+
+    others_like: mean cosine of other prompts' steered images to their untouched ones. others_change: mean
+    square change of those images, 0 to 1.
+    """
+
+    label: str
+    unsteered: ClipFigures
+    prompting: ClipFigures
+    steered: ClipFigures
+    others_like: float
+    others_change: float
+
+    @property
+    def told_apart(self) -> bool:
+        """Whether this CLIP model tells images of prompting from untouched ones; else its figures say little."""
+        return self.prompting.done.value - self.unsteered.done.value >= TOLD_APART
+
+    def markdown(self) -> str:
+        """A table with a row for each way, rates with 95 % Wilson intervals over images."""
+        rows = [("by CLIP", self.label, "share of the way", "like prompting's image"), ("---", *["---:"] * 3)]
+        for name, figures in (
+            ("untouched model", self.unsteered),
+            ("prompting (the oracle)", self.prompting),
+            ("steering, strength 1", self.steered),
+        ):
+            rows.append((name, str(figures.done), f"{figures.way:.2f}", f"{figures.like_prompting:.3f}"))
+        table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+        others = (
+            f"Other prompts: cosine {self.others_like:.3f} to the untouched images, mean square change "
+            f"{self.others_change:.4f}."
+        )
+        doubt = (
+            "\n\nThis CLIP model hardly tells prompting's images from untouched ones: look at the pictures, or "
+            "give another with --clip."
+        )
+        return f"{table}\n\n{others}" + ("" if self.told_apart else doubt)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+def clip_report(draw: Draw, plan: Plan, clip: ClipScore) -> ClipReport:
+    """What a steering does on held-out prompts of its plan, in the eyes of a CLIP model.
+
+    An image counts as what is wanted where the difference of its cosines, to the prompt that asks for it and
+    to its own prompt, is beyond the middle between untouched images and those of prompting: the two sets
+    draw the line, so that a text that CLIP likes better anyway does not. draw: (prompts, strength) -> images.
+    `ConfigError` for a plan without such prompts.
+    """
+    if plan.sets.for_reporting is None:
+        raise ConfigError("The plan holds no prompts to measure on. Give a concept in words, not lists.")
+    prompts, twins, others = plan.sets.for_reporting
+    untouched, prompted, steered = draw(prompts, 0.0), draw(twins, 0.0), draw(prompts, 1.0)
+
+    def leaning(images: Images) -> Tensor:
+        return clip.image_text(images, twins) - clip.image_text(images, prompts)
+
+    before, wanted = leaning(untouched).mean(), leaning(prompted).mean()
+
+    def figures(images: Images) -> ClipFigures:
+        way = (leaning(images) - before) / (wanted - before)
+        like = clip.image_image(images, prompted)
+        return ClipFigures(presence_rate((way > 0.5).tolist()), float(way.mean()), float(like.mean()))
+
+    usual, changed = draw(others, 0.0), draw(others, 1.0)
+    return ClipReport(
+        plan.sets.label,
+        figures(untouched),
+        figures(prompted),
+        figures(steered),
+        float(clip.image_image(changed, usual).mean()),
+        float(mean_square_change(changed, usual).mean()),
+    )
