@@ -28,8 +28,8 @@ def check(model: str, plan: Plan, clip: str | None) -> None:
 
     if plan.sets.for_reporting is None:
         raise ConfigError(
-            "--report measures images of held-out prompts, which a concept in words has and lists of your own, "
-            "or texts, have not. Measure those with lineas evaluate."
+            "--report measures images of held-out prompts, which a concept in words has; lists of your own, "
+            "and texts, have not. Measure those with lineas evaluate."
         )
     if model not in BUNDLED and clip is None:
         raise ConfigError(

@@ -46,7 +46,7 @@ class ClipReport:
 
     @property
     def told_apart(self) -> bool:
-        """Whether this CLIP model tells images of prompting from untouched ones; else its figures say little."""
+        """Whether this CLIP model tells images of prompting from untouched ones; else figures say little."""
         return self.prompting.done.value - self.unsteered.done.value >= TOLD_APART
 
     def markdown(self) -> str:
@@ -64,8 +64,8 @@ class ClipReport:
             f"{self.others_change:.4f}."
         )
         doubt = (
-            "\n\nThis CLIP model hardly tells prompting's images from untouched ones: look at the pictures, or "
-            "give another with --clip."
+            "\n\nThis CLIP model hardly tells prompting's images from untouched ones: look at the pictures, "
+            "or give another with --clip."
         )
         return f"{table}\n\n{others}" + ("" if self.told_apart else doubt)
 
