@@ -24,15 +24,25 @@ from .while_sampling import own
 
 
 class PromptTokens(NewestTokens):
-    """Which positions are tokens of the prompt: ComfyUI tells its text encoders how many there are."""
+    """Which positions are tokens of the prompt: ComfyUI tells its text encoders.
+
+    frame: how many of them every prompt has, even an empty one: its start and its end.
+    """
+
+    def __init__(self, frame: int) -> None:
+        super().__init__()
+        self.frame = frame
 
     def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         embeds, counts = kwargs.get("embeds"), kwargs.get("num_tokens")
         if embeds is None or counts is None:
             super().__call__(module, args, kwargs)
             return
+        given = args[1] if len(args) > 1 else None
         order = torch.arange(embeds.shape[1], device=embeds.device)
-        self._masks = [*self._masks[-1:], order < torch.tensor(counts, device=embeds.device)[:, None]]
+        held = torch.tensor(counts, device=embeds.device)
+        mask = order < held[:, None] if given is None else given.bool()  # padding may come first
+        self._masks, self._worded = [*self._masks[-1:], mask], held > self.frame
 
 
 def hook_text(patcher: Any, maps: Mapping[tuple[str, Site], Map], strength: float) -> None:
@@ -52,9 +62,11 @@ def hook_text(patcher: Any, maps: Mapping[tuple[str, Site], Map], strength: floa
 
 def _watch(patcher: Any, path: str, watches: dict[str, PromptTokens]) -> PromptTokens:
     """A watch on the text encoder that the module of this path belongs to, one for all of its modules."""
-    root = path.partition(".transformer.")[0] + ".transformer"
+    encoder = path.partition(".transformer.")[0]
+    root = f"{encoder}.transformer"
     if root not in watches:
-        watches[root] = PromptTokens()
+        special = patcher.model.get_submodule(encoder).special_tokens
+        watches[root] = PromptTokens(len({"start", "end"} & special.keys()))
         before, asking = f"{root}._forward_pre_hooks", f"{root}._forward_pre_hooks_with_kwargs"
         hooks = OrderedDict(patcher.get_model_object(before))
         number = RemovableHandle(hooks).id

@@ -43,7 +43,7 @@ def fitting_tree(model: Any, clip: Any, steering: Steering) -> Tree:
 
 def acts_on_text(name: str) -> bool:
     """True for canonical names of modules in text encoders."""
-    return name.partition(".")[0] in TEXT.values()
+    return name.startswith(TEXT)
 
 
 def pristine(model: Any, clip: Any, place: Place, parameter: str) -> Tensor:

@@ -7,11 +7,14 @@ component `comfy`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Set
 
-UNET, OTHER = "unet", "comfy"
-TEXT = {"clip_l": "text_encoder", "clip_h": "text_encoder", "clip_g": "text_encoder_2"}
-"""The text encoders of CLIP's family, by their name in ComfyUI."""
+UNET, OTHER, TEXT = "unet", "comfy", "text_encoder"
+_CLIPS = {"clip_l": 1, "clip_h": 1, "clip_g": 2}
+"""The numbers of CLIP's text encoders, by their names in ComfyUI."""
+_SIGHT = re.compile(r"(visual|vision\w*|multi_modal_projector)(\.|$)")
+"""Parts of language models that look at pictures, which prompts do not run."""
 
 _RESNET = {
     "in_layers.0": "norm1",
@@ -46,14 +49,26 @@ def image_names(paths: Iterable[str]) -> dict[str, str]:
     return {f"{UNET}.{name}": path for name, path in named if name}
 
 
+def text_components(encoders: Iterable[str]) -> dict[str, str]:
+    """Text encoders by their names in ComfyUI, in their order -> the components that they are in diffusers.
+
+    Those of other families stand behind CLIP's, as in Stable Diffusion 3 and FLUX.1.
+    """
+    numbers: dict[str, int] = {}
+    for name in sorted(encoders, key=lambda name: name not in _CLIPS):  # the order of equals stays
+        numbers[name] = _CLIPS.get(name) or max(numbers.values(), default=0) + 1
+    return {name: TEXT if number == 1 else f"{TEXT}_{number}" for name, number in numbers.items()}
+
+
 def text_names(paths: Iterable[str]) -> dict[str, str]:
-    """Module paths below `cond_stage_model` -> {canonical name: path} for text encoders of CLIP's family."""
-    found: dict[str, str] = {}
-    for path in paths:
-        encoder, _, rest = path.partition(".transformer.")
-        if encoder in TEXT and rest:
-            found[f"{TEXT[encoder]}.{rest}"] = path
-    return found
+    """Module paths below `cond_stage_model` -> {canonical name: path} of what reads prompts."""
+    parts = [(path, *path.partition(".transformer.")[::2]) for path in paths]
+    known = text_components(dict.fromkeys(encoder for _, encoder, inside in parts if inside))
+    return {
+        f"{known[encoder]}.{inside.removeprefix('model.')}": path
+        for path, encoder, inside in parts
+        if inside not in ("", "model") and not _SIGHT.match(inside)
+    }
 
 
 def serves_comfyui_alone(name: str) -> bool:

@@ -57,13 +57,20 @@ def build_clip(config: Mapping[str, Any], weights: Mapping[str, Tensor], tokeniz
         def __init__(self, device: Any = "cpu", dtype: Any = None, model_options: Any = None) -> None:
             super().__init__(device, dtype, model_options or {}, clip_model=Encoder)
 
-    # Newer releases page text encoders through the GPU's memory; one this small stays there as a whole.
-    paging = "disable_dynamic" in inspect.signature(comfy.sd.CLIP.__init__).parameters
-    whole = {"disable_dynamic": True} if paging else {}
-    clip = comfy.sd.CLIP(_Target(Model, Tokenizer), model_options={"dtype": torch.float32}, **whole)
+    clip = whole_clip(Model, Tokenizer)
     missing, unexpected = clip.load_sd(_prefixed(weights, width))
     assert not unexpected and not [name for name in missing if "logit_scale" not in name]
     return clip
+
+
+def whole_clip(model: type, tokenizer: type) -> Any:
+    """A CLIP of these classes in float32.
+
+    Newer releases page text encoders through the GPU's memory; one this small stays there as a whole.
+    """
+    paging = "disable_dynamic" in inspect.signature(comfy.sd.CLIP.__init__).parameters
+    whole = {"disable_dynamic": True} if paging else {}
+    return comfy.sd.CLIP(_Target(model, tokenizer), model_options={"dtype": torch.float32}, **whole)
 
 
 class _Target:

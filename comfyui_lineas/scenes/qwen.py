@@ -6,14 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import comfy.sd
 import comfy.text_encoders.llama
 import comfy.text_encoders.z_image
-import torch
 from comfy import sd1_clip
 from torch import Tensor
 
-from .clip import _FromFile, _Target
+from .clip import _FromFile, whole_clip
 
 NAME = "qwen3_4b"
 """The name by which ComfyUI knows Z-Image's text encoder, of whatever size."""
@@ -75,7 +73,7 @@ def build_text_encoder(config: Mapping[str, Any], weights: Mapping[str, Tensor],
         def __init__(self, device: Any = "cpu", dtype: Any = None, model_options: Any = None) -> None:
             super().__init__(device, dtype, model_options or {}, name=NAME, clip_model=Encoder)
 
-    clip = comfy.sd.CLIP(_Target(Model, Tokenizer), model_options={"dtype": torch.float32})
+    clip = whole_clip(Model, Tokenizer)
     missing, unexpected = clip.load_sd({f"model.{name}": weight.float() for name, weight in weights.items()})
     assert not unexpected and not [name for name in missing if "logit_scale" not in name]
     return clip

@@ -13,7 +13,7 @@ from lineas.modules.kinds import is_norm
 from lineas.modules.names import find_sites, named_modules
 from lineas.steering.site import Site
 
-from ..models.names import OTHER, UNET
+from ..models.names import OTHER, TEXT, UNET
 
 ALL_NORMS = f"{OTHER}.*norm*"
 # The last layers of attentions and feed-forwards in numbered blocks, as diffusion transformers call them.
@@ -38,17 +38,26 @@ def chosen_sites(components: Mapping[str, nn.Module], patterns: Sequence[str]) -
         patterns = [f"{OTHER}.{p.partition('.')[2]}" if p.startswith(f"{UNET}.") else p for p in patterns]
     table = named_modules(components)
     if ALL_NORMS in patterns and (known := comfyui_sites(_below(OTHER, table))):
+        image = find_sites(components, [f"{OTHER}.{pattern}" for pattern in known])
         others = [pattern for pattern in patterns if pattern != ALL_NORMS]
-        return find_sites(components, [*(f"{OTHER}.{pattern}" for pattern in known), *others])
+        return [*image, *(_matching(components, others, table) if others else [])]
+    return _matching(components, patterns, table)
+
+
+def _matching(
+    components: Mapping[str, nn.Module], patterns: Sequence[str], table: Mapping[str, nn.Module]
+) -> list[Site]:
     found = find_sites(components, list(patterns))
     if not any(pattern.endswith("norm*") for pattern in patterns):
         return found
     asked = any(_OF_HEADS.search(pattern.rstrip("*")) for pattern in patterns)
     norms = [site for site in found if _is_affine_norm(table[site.name]) and (asked or _is_usual(site.name))]
-    outputs = [name for name in table if OTHER in components and _OUTPUT.search(name)]
-    if norms or not outputs:
+    of_text = [site for site in norms if site.name.startswith(TEXT)]
+    asks_image = not all(pattern.startswith(TEXT) for pattern in patterns)
+    outputs = [name for name in table if asks_image and name.startswith(OTHER) and _OUTPUT.search(name)]
+    if len(norms) > len(of_text) or not outputs:
         return norms or _no_norms(patterns, table)
-    return find_sites(components, outputs)
+    return [*find_sites(components, outputs), *of_text]
 
 
 def _below(component: str, names: Iterable[str]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -15,10 +15,10 @@ from lineas.maths.pooling import Pooling
 from lineas.modules.recorder import Transform
 from lineas.prompts.files import hash_prompts
 from lineas.steering.provenance import Provenance
-from lineas.steering.site import Site
+from lineas.steering.site import Site, match_names
 
 from ..models.base_models import base_model_of
-from ..models.names import OTHER, UNET
+from ..models.names import UNET, serves_comfyui_alone
 from ..models.tree import Tree
 from .chosen_sites import chosen_sites
 from .conditioning import Encoded, TextEncoders, encode, kinds_of
@@ -31,9 +31,9 @@ class Target:
     """What of a MODEL and its CLIP is steered, and the prompts as the image model takes them.
 
     Made before models are loaded for training, as encoding loads the CLIP by itself. prompts: source, target
-    and preserve. patterns: of canonical module names. Prompts are encoded once, unless a text encoder holds
-    sites. Prompts of one kind lie at neighbouring places: `kinds` by place, and `numbers`, which prompt of
-    the given list lies there. Raises `SiteError` for patterns that find nothing.
+    and preserve. patterns: of canonical module names. Prompts are encoded once, and anew in every run where
+    a text encoder holds sites. Prompts of one kind lie at neighbouring places: `kinds` by place, and
+    `numbers`, which prompt of the given list lies there. Raises `SiteError` for patterns that find nothing.
     """
 
     def __init__(
@@ -46,12 +46,16 @@ class Target:
             clip = training_clip(clip)
             tree = Tree(model, clip)
         self.components, self.clip = tree.components, clip
-        make: Callable[..., Any] = TextEncoders if self.text_sites else encode
         # ComfyUI's UNet gives new tensors; its text encoders and transformers add to the old ones.
         self.adding_in_place = [] if UNET in self.components else [model.model.diffusion_model]
         self.adding_in_place += [clip.cond_stage_model] if self.text_sites else []
-        self._held = {group: make(clip, texts) for group, texts in self.prompts.items() if texts}
-        kinds = {group: self._kinds(group) for group in self._held}
+        given = {group: texts for group, texts in self.prompts.items() if texts}
+        encoded = {group: encode(clip, texts) for group, texts in given.items()}
+        repeats = UNET in self.components and not self.text_sites
+        kinds = {group: kinds_of(each, repeats) for group, each in encoded.items()}
+        self._held: dict[Group, Any] = encoded
+        if self.text_sites:
+            self._held = {group: TextEncoders(clip, texts) for group, texts in given.items()}
         self.numbers = _orders(kinds)
         self.kinds = {group: [kinds[group][number] for number in self.numbers[group]] for group in kinds}
 
@@ -59,11 +63,6 @@ class Target:
         """The conditions of the prompts at these places."""
         held, numbers = self._held[group], [self.numbers[group][index] for index in indices]
         return held(numbers) if self.text_sites else [held[number] for number in numbers]
-
-    def _kinds(self, group: Group) -> list[int]:
-        if self.text_sites:
-            return [0] * len(self.prompts[group])
-        return kinds_of(self._held[group], repeats=UNET in self.components)
 
     def real(self, site: Site, group: Group, indices: Sequence[int]) -> Tensor | None:
         """[b, s] True at the prompts' tokens with start and end, for sites in text encoders; else None."""
@@ -166,7 +165,8 @@ class ComfyProblem(Problem):
     def provenance(self, method: str, **settings: str | int | float | bool) -> Provenance:
         """Where a steering comes from, with how the model was run."""
         made = super().provenance(method, **settings, **self._settings)
-        alone = any(site.name.partition(".")[0] == OTHER for site in self.sites)
+        steered = match_names(str(settings.get("steer", "*")), [site.name for site in self.sites])
+        alone = any(map(serves_comfyui_alone, steered))
         return made.noted("for ComfyUI alone: its modules have no names elsewhere") if alone else made
 
 

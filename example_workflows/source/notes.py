@@ -18,6 +18,13 @@ night out of the picture. The file is kept: the next run, another graph, and Com
 Move **strength**: 0 is off, 1 is calibrated, beyond it more. Encode prompts with the clip that comes out.
 """
 
+TRANSFORMER = """\
+The second model of the pack is a small **diffusion transformer**, a Z-Image that draws in two steps. All \
+nodes work on it as on the first: press **Run**, and *Steer Concept* takes the night out.
+
+On a model of your own replace the loader, the size and the number of steps; nothing else changes.
+"""
+
 ADD = """\
 The prompt says nothing of *pixel art*. **add** lets the model draw it all the same.
 

@@ -6,6 +6,8 @@ import notes
 from canvas import Group, Node, Workflow
 from parts import Scene, bundled
 
+from lineas.scenes import BUNDLED
+
 
 def remove(flow: Workflow) -> None:
     """Take the night out of pictures of the night."""
@@ -43,8 +45,14 @@ def two(flow: Workflow) -> None:
     )
 
 
-def _one(flow: Workflow, prompt: str, text: str, **asked: str) -> None:
-    model, scene = bundled(flow, prompt, shared=True)
+def transformer(flow: Workflow) -> None:
+    """The same on a diffusion transformer in two steps."""
+    asked = {"what": "at night", "intent": "remove"}
+    _one(flow, "a house on the beach at night", notes.TRANSFORMER, name=BUNDLED[1], **asked)
+
+
+def _one(flow: Workflow, prompt: str, text: str, name: str = BUNDLED[0], **asked: str) -> None:
+    model, scene = bundled(flow, prompt, shared=True, name=name)
     steer = _steered(flow, model, model, **asked)
     note = flow.note(text, (300, 260))
     flow.lay_out(
@@ -74,4 +82,5 @@ WORKFLOWS = {
     "Add a style in one node": add,
     "Swap one thing for another": swap,
     "Two concepts at once": two,
+    "On the bundled transformer": transformer,
 }

@@ -20,6 +20,7 @@ class Scene:
     latent: Node
     seed: int
     text: Node | None = None
+    steps: int = 1
 
     @property
     def nodes(self) -> list[Node]:
@@ -39,7 +40,7 @@ class Scene:
             "KSampler",
             model=model,
             seed=self.seed,
-            steps=1,
+            steps=self.steps,
             cfg=1.0,
             sampler_name="euler",
             scheduler="simple",
@@ -56,10 +57,11 @@ class Scene:
 
 
 def bundled(
-    flow: Workflow, prompt: str, batch: int = 1, seed: int = 7, shared: bool = False
+    flow: Workflow, prompt: str, batch: int = 1, seed: int = 7, shared: bool = False, name: str = BUNDLED[0]
 ) -> tuple[Node, Scene]:
-    """The bundled UNet model, and a scene of 128 × 128 pixels. shared: several CLIPs read the prompt."""
-    model = flow.add("LineasLoadScenesModel", "The bundled model", (280, 0), model=BUNDLED[0])
+    """A bundled model, and a scene of 128 × 128 pixels. shared: several CLIPs read the prompt."""
+    model = flow.add("LineasLoadScenesModel", "The bundled model", (280, 0), model=name)
+    latent, steps = ("EmptyLatentImage", 1) if name == BUNDLED[0] else ("EmptySD3LatentImage", 2)
     text = flow.add("PrimitiveString", "Prompt", value=prompt) if shared else None
     given = {"clip": model["clip"], "text": prompt if text is None else text["STRING"]}
     return model, Scene(
@@ -67,9 +69,10 @@ def bundled(
         model["vae"],
         flow.add("CLIPTextEncode", "Prompt" if text is None else "As it was", **given),
         flow.add("CLIPTextEncode", "No negative prompt", clip=model["clip"], text=""),
-        flow.add("EmptyLatentImage", "Size", width=128, height=128, batch_size=batch),
+        flow.add(latent, "Size", width=128, height=128, batch_size=batch),
         seed,
         text,
+        steps,
     )
 
 

@@ -127,5 +127,19 @@ def test_text_encoders() -> None:
     assert text_names(paths) == {
         "text_encoder.text_model.encoder.layers.0.layer_norm1": f"clip_l.{layer}",
         "text_encoder_2.text_model.encoder.layers.0.layer_norm1": f"clip_g.{layer}",
+        "text_encoder_3.shared": "t5xxl.transformer.shared",
     }
     assert list(text_names([f"clip_h.{layer}"])) == ["text_encoder.text_model.encoder.layers.0.layer_norm1"]
+
+
+def test_language_models_that_read_prompts() -> None:
+    seen = ["visual.blocks.0.norm1", "vision_model.embeddings", "multi_modal_projector"]
+    names = ["model", "model.layers.0.input_layernorm", *seen]
+    paths = [f"qwen25_7b.transformer.{name}" for name in names]
+    assert text_names(paths) == {"text_encoder.layers.0.input_layernorm": paths[1]}
+    both = ["clip_l.transformer.text_model", "t5xxl.transformer.encoder"]
+    assert list(text_names(both)) == ["text_encoder.text_model", "text_encoder_2.encoder"]
+    assert list(text_names(["clip_g.transformer.x", "t5xxl.transformer.y"])) == [
+        "text_encoder_2.x",
+        "text_encoder_3.y",
+    ]

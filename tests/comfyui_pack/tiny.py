@@ -43,6 +43,23 @@ class ProseClip(StandInClip):
         return [[cross, {"attention_mask": torch.ones(1, length, dtype=torch.long)}]]
 
 
+def t5_clip() -> Any:
+    """A T5 with random weights as the CLIP of PixArt, which gives prompts of many lengths."""
+    import comfy.sd
+    from comfy.text_encoders.pixart_t5 import PixArtTokenizer, pixart_te
+
+    from comfyui_lineas.scenes.clip import _Target
+
+    sizes = {"num_layers": 2, "d_model": 12, "d_ff": 24, "d_kv": 6, "num_heads": 2}
+    options = {"dtype": torch.float32, "t5xxl_model_config": sizes}
+    with torch.inference_mode():
+        clip = comfy.sd.CLIP(_Target(pixart_te(), PixArtTokenizer), model_options=options)
+        random = torch.Generator().manual_seed(0)
+        for parameter in clip.cond_stage_model.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=random))
+    return clip
+
+
 def hunyuan_clip() -> StandInClip:
     """What HunyuanDiT is told beside the prompt: another encoding of it, and which tokens are real."""
     masks = {"attention_mask": torch.ones(1, 77), "attention_mask_mt5xl": torch.ones(1, 256)}
