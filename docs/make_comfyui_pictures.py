@@ -2,9 +2,10 @@
 
     python docs/make_comfyui_pictures.py ["Try it now" …] [--quick]
 
-For each workflow (all by default) it writes the thumbnail beside the workflow file, and for "Try it now" the
-picture of the whole graph, docs/images/comfyui_try_it_now.png. The steering that it learns becomes
-the one that comes with the pack. Workflows on checkpoints are not run: their thumbnail shows the graph.
+For each workflow (all by default) it writes the thumbnail beside the workflow file, and for "Remove a concept
+in one node" the picture of the whole graph, docs/images/comfyui_one_node.png. The steering that "Try it now"
+learns becomes the one that comes with the pack. Workflows on checkpoints are not run: their thumbnail shows
+the graph.
 
 `--quick` trains for two steps and writes everything to out/: for looking at the layout alone.
 
@@ -37,7 +38,7 @@ from lineas.pictures.contact_sheet import contact_sheet  # noqa: E402
 
 WORKFLOWS = REPOSITORY / "example_workflows"
 FIRST, LAST = "Try it now", "Load a steering file"
-SCREENSHOT = "docs/images/comfyui_try_it_now.png"
+SHOWN, SCREENSHOT = "Remove a concept in one node", "docs/images/comfyui_one_node.png"
 SHIPPED = "comfyui_lineas/steering/remove-night-scenes.safetensors"
 QUICK = {"steps": 2, "count": 2}
 """Widgets of a quick look."""
@@ -94,9 +95,11 @@ def taken(names: list[str], quick: bool) -> Iterator[tuple[str, bytes]]:
             place = editor.fit()
             screen = editor.screenshot()
             if name == FIRST:
-                yield SCREENSHOT, screen
                 yield SHIPPED, learned(server)
-            picture = shown or Image.open(io.BytesIO(screen)).crop(place)
+            picture = Image.open(io.BytesIO(screen)).crop(place)
+            if name == SHOWN:
+                yield SCREENSHOT, as_png(picture)
+            picture = shown or picture
             yield f"example_workflows/{name}.jpg", thumbnail(picture)
             if quick:
                 yield f"example_workflows/{name}.png", screen
@@ -149,6 +152,12 @@ def learned(server: ComfyServer) -> bytes:
     """What was learned first: the steering that comes with the pack."""
     files = (server.base / "output" / "steering").glob("remove-night_*.safetensors")
     return sorted(files)[-1].read_bytes()
+
+
+def as_png(picture: Image.Image) -> bytes:
+    stream = io.BytesIO()
+    picture.convert("RGB").save(stream, "PNG", optimize=True)
+    return stream.getvalue()
 
 
 def thumbnail(picture: Image.Image) -> bytes:

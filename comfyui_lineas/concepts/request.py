@@ -88,7 +88,7 @@ class ConceptInputs:
         )
         if not reads_text:
             kept = {name: value for name, value in made.settings.items() if name in ("seed", "steps")}
-            why = "The text encoder of this model cannot be steered in ComfyUI, so its image model is."
+            why = "No text encoder of a known kind is connected, so the image model is steered."
             made = replace(made, sites=None, settings=kept, why=(*made.why, why))
         return made.with_settings(
             steps=self.steps or None, checkpointing=self.low_memory or None, seed=self.seed or None
