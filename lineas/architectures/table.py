@@ -6,30 +6,25 @@ from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
 from lineas.architectures.architecture import (
-    ABOVE_ONE,
     ABOVE_ZERO,
     ALWAYS,
-    GUIDER,
     Architecture,
     Patterns,
     below,
     outputs,
 )
+from lineas.architectures.flux_kin import FLUX_KIN, TEXT_STREAM
 
-_DOUBLE = ("transformer_blocks", "single_transformer_blocks")
-_FUSED = ("single_transformer_blocks.*.proj_out",)
-_FLUX_TEXT = ("transformer_blocks.*.attn.to_add_out", "transformer_blocks.*.ff_context.net.2")
-_FLUX_COMFYUI = ("double_blocks.*.img_attn.proj", "double_blocks.*.img_mlp.2", "single_blocks.*.linear2")
 _SANDWICH = ("attention_norm1", "attention_norm2", "ffn_norm1", "ffn_norm2")
+_LUMINA = ("norm1.norm", "norm2", "ffn_norm1", "ffn_norm2")
 _REFINED = ("noise_refiner", "layers")
+_HIDREAM = ("double_stream_blocks", "single_stream_blocks")
 _OUT, _FF = ("attn.to_out.0",), ("ff.net.2",)
 _TWO_OUT = ("attn1.to_out.0", "attn2.to_out.0")
 
 
-def _flux(name: str, *classes: str, guidance: str = "true_cfg_scale", comfyui: Patterns = ()) -> Architecture:
-    return outputs(
-        name, classes, _DOUBLE, _OUT, _FF, _FUSED, text_stream=_FLUX_TEXT, comfyui=comfyui, guidance=guidance
-    )
+def _two_attentions(name: str, *classes: str, comfyui: Patterns = ()) -> Architecture:
+    return outputs(name, classes, ("transformer_blocks",), _TWO_OUT, _FF, comfyui=comfyui)
 
 
 ARCHITECTURES: tuple[Architecture, ...] = (
@@ -48,38 +43,14 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         ("attentions.*.attention.to_out.0",),
         ("attentions.*.feed_forward.2", "resnets_*.resnet_blocks.3.projection"),
     ),
-    _flux("FLUX.1", "FluxTransformer2DModel", comfyui=_FLUX_COMFYUI),
-    _flux("Chroma", "ChromaTransformer2DModel", guidance=ABOVE_ONE, comfyui=_FLUX_COMFYUI),
-    _flux("Bria", "BriaTransformer2DModel", "BriaFiboTransformer2DModel", guidance=ABOVE_ONE),
-    _flux("LongCat-Image", "LongCatImageTransformer2DModel", guidance=ABOVE_ONE),
-    _flux("HunyuanImage 2.1", "HunyuanImageTransformer2DModel", guidance=GUIDER),
-    _flux(
-        "HunyuanVideo",
-        "HunyuanVideoTransformer3DModel",
-        "HunyuanVideoFramepackTransformer3DModel",
-        comfyui=_FLUX_COMFYUI,
-    ),
-    _flux("Motif-Video", "MotifVideoTransformer3DModel", guidance=ABOVE_ONE),
-    outputs(
-        "Ovis-Image", ("OvisImageTransformer2DModel",), _DOUBLE, _OUT, _FF, _FUSED, text_stream=_FLUX_TEXT
-    ),
-    outputs(
-        "FLUX.2",
-        ("Flux2Transformer2DModel",),
-        _DOUBLE,
-        _OUT,
-        ("ff.linear_out",),
-        ("single_transformer_blocks.*.attn.to_out",),
-        text_stream=("transformer_blocks.*.attn.to_add_out", "transformer_blocks.*.ff_context.linear_out"),
-        comfyui=_FLUX_COMFYUI,
-    ),
+    *FLUX_KIN,
     outputs(
         "Stable Diffusion 3",
         ("SD3Transformer2DModel",),
         ("transformer_blocks",),
         ("attn.to_out.0", "attn2.to_out.0"),
         _FF,
-        text_stream=_FLUX_TEXT,
+        text_stream=TEXT_STREAM,
         comfyui=("joint_blocks.*.x_block.attn.proj", "joint_blocks.*.x_block.mlp.fc2"),
     ),
     Architecture(
@@ -96,7 +67,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
     Architecture(
         "Lumina 2",
         ("Lumina2Transformer2DModel",),
-        below(_REFINED, "norm1.norm", "norm2", "ffn_norm1", "ffn_norm2"),
+        below(_REFINED, *_LUMINA),
         below(_REFINED, "attn.to_out.0"),
         below(_REFINED, "feed_forward.linear_2"),
         below(("context_refiner",), "norm1", "norm2", "ffn_norm1", "ffn_norm2"),
@@ -106,7 +77,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
     Architecture(
         "Lumina-Next",
         ("LuminaNextDiT2DModel",),
-        below(("layers",), "norm1.norm", "norm2", "ffn_norm1", "ffn_norm2"),
+        below(("layers",), *_LUMINA),
         below(("layers",), "attn2.to_out.0"),
         below(("layers",), "feed_forward.linear_2"),
         blocks=("layers",),
@@ -178,10 +149,11 @@ ARCHITECTURES: tuple[Architecture, ...] = (
     outputs(
         "HiDream-I1",
         ("HiDreamImageTransformer2DModel",),
-        ("double_stream_blocks", "single_stream_blocks"),
+        _HIDREAM,
         ("block.attn1.to_out",),
         ("block.ff_i.w2", "block.ff_i.shared_experts.w2"),
         text_stream=below(("double_stream_blocks",), "block.attn1.to_out_t", "block.ff_t.w2"),
+        comfyui=below(_HIDREAM, "block.attn1.to_out", "block.ff_i.shared_experts.w2"),
     ),
     outputs(
         "SANA",
@@ -205,6 +177,10 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         _OUT,
         ("ff.out_projection",),
         text_stream=below(("joint_transformer_blocks",), "attn.to_add_out", "ff_context.out_projection"),
+        comfyui=(
+            *below(("double_layers",), "attn.w2o", "mlpX.c_proj"),
+            *below(("single_layers",), "attn.w1o", "mlp.c_proj"),
+        ),
     ),
     outputs(
         "PRX", ("PRXTransformer2DModel",), ("blocks",), ("attention.to_out.0",), ("down_proj",), least=1.0
@@ -230,14 +206,23 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         below(("blocks",), *_TWO_OUT),
         below(("blocks",), "ff.net.2"),
         blocks=("blocks",),
+        comfyui=below(("blocks",), "norm1", "norm2", "norm3"),
     ),
-    outputs(
-        "PixArt, LTX-Video, Cosmos, Allegro and Latte",
-        ("PixArtTransformer2DModel", "LTXVideoTransformer3DModel", "CosmosTransformer3DModel",
-         "AllegroTransformer3DModel", "LatteTransformer3DModel"),
-        ("transformer_blocks",),
-        _TWO_OUT,
-        _FF,
+    _two_attentions(
+        "PixArt",
+        "PixArtTransformer2DModel",
+        comfyui=below(("blocks",), "attn.proj", "cross_attn.proj", "mlp.fc2"),
+    ),
+    _two_attentions(
+        "Cosmos",
+        "CosmosTransformer3DModel",
+        comfyui=below(("blocks",), "self_attn.output_proj", "cross_attn.output_proj", "mlp.layer2"),
+    ),
+    _two_attentions(
+        "LTX-Video, Allegro and Latte",
+        "LTXVideoTransformer3DModel",
+        "AllegroTransformer3DModel",
+        "LatteTransformer3DModel",
     ),
     outputs(
         "Mochi",
@@ -256,6 +241,12 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         text_stream=below(
             ("text_transformer_blocks",), "self_attention.out_layer", "feed_forward.out_layer"
         ),
+        comfyui=below(
+            ("visual_transformer_blocks",),
+            "self_attention.out_layer",
+            "cross_attention.out_layer",
+            "feed_forward.out_layer",
+        ),
     ),
     Architecture(
         "OmniGen",
@@ -266,6 +257,15 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         blocks=("layers",),
         guidance=ALWAYS,
         least=1.0,
+    ),
+    Architecture(
+        "OmniGen 2, in ComfyUI alone",
+        (),
+        below(_REFINED, *_LUMINA),
+        below(_REFINED, "attn.to_out.0"),
+        below(_REFINED, "feed_forward.linear_2"),
+        blocks=_REFINED,
+        comfyui=below(_REFINED, *_LUMINA),
     ),
 )  # fmt: skip
 

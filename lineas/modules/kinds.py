@@ -59,6 +59,16 @@ def unit_axis(module: nn.Module) -> int:
     return 1 if channels_first or by_name or isinstance(module, (nn.GroupNorm, _NormBase, _ConvNd)) else -1
 
 
+def weight_name(module: nn.Module) -> str | None:
+    """What a module calls the parameter that scales its output: "weight", or the one vector of a norm of
+    another kind, such as "scale"; None where it has none."""
+    held = [name for name, parameter in module._parameters.items() if parameter is not None]
+    if "weight" in held:
+        return "weight"
+    alone = len(held) == 1 and is_norm(module) and module._parameters[held[0]].ndim == 1  # type: ignore[union-attr]
+    return held[0] if alone else None
+
+
 def width(module: nn.Module) -> int | None:
     """d, the number of units of a norm's or projection's output; None where the module does not tell."""
     if not is_norm(module) and not is_projection(module):
@@ -69,5 +79,5 @@ def width(module: nn.Module) -> int | None:
     shape = getattr(module, "normalized_shape", None)
     if shape:
         return int(shape[-1])
-    weight = getattr(module, "weight", None)
+    weight = getattr(module, weight_name(module) or "weight", None)
     return int(weight.shape[-1]) if weight is not None and weight.ndim else None

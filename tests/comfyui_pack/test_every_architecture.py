@@ -28,6 +28,21 @@ MODELS = {
     "wan": "comfy.blocks.*.self_attn.o",
     "flux": "comfy.single_blocks.*.linear2",
     "flux2": "comfy.single_blocks.*.linear2",
+    "chroma": "comfy.single_blocks.*.linear2",
+    "ovis_image": "comfy.single_blocks.*.linear2",
+    "longcat_image": "comfy.single_blocks.*.linear2",
+    "hunyuan_image": "comfy.single_blocks.*.linear2",
+    "z_image": "comfy.layers.*.attention_norm1",
+    "aura_flow": "comfy.single_layers.*.attn.w1o",
+    "cosmos_predict2": "comfy.blocks.*.self_attn.output_proj",
+    "hidream": "comfy.single_stream_blocks.*.block.attn1.to_out",
+    "kandinsky5": "comfy.visual_transformer_blocks.*.self_attention.out_layer",
+    "omnigen2": "comfy.layers.*.norm2",
+    "krea2": "comfy.blocks.*.attn.wo",
+    "ernie_image": "comfy.layers.*.adaLN_sa_ln",
+    "ideogram4": "comfy.layers.*.attention_norm1",
+    "sd15": "unet.*.attn2.to_out.0",
+    "sdxl": "unet.*.attn2.to_out.0",
 }
 
 
@@ -40,12 +55,11 @@ def model_of(models: dict[str, Any], name: str) -> tuple[Any, Any, int]:
     """The model, its stand-in for a CLIP, and the side of its latents."""
     if name not in models:
         models[name] = getattr(tiny, name)()
-    clips = {"hunyuan_dit": tiny.hunyuan_clip, "lumina2": tiny.ProseClip, "flux2": tiny.ProseClip}
-    clip = clips.get(name, StandInClip)()
-    return models[name], clip, 48 if name == "pixart" else 8
+    return models[name], tiny.clip_of(name), 48 if name == "pixart" else 8
 
 
-def steering_at(model: Any, pattern: str, shifts: bool = True) -> Steering:
+def steering_at(model: Any, pattern: Any, shifts: bool = True) -> Steering:
+    """Random maps at the sites of a pattern. shifts: False leaves those out that weights have no bias for."""
     from comfyui_lineas.models.tree import Tree
 
     components, random = Tree(model).components, torch.Generator().manual_seed(0)
@@ -55,7 +69,8 @@ def steering_at(model: Any, pattern: str, shifts: bool = True) -> Steering:
         units = width(table[site.name])
         assert units is not None
         numbers = 0.5 * torch.randn(2, units, generator=random)
-        maps[site] = AffineMap(numbers[0], numbers[1] if shifts else torch.zeros(units))
+        held = shifts or table[site.name]._parameters.get("bias") is not None
+        maps[site] = AffineMap(numbers[0], numbers[1] if held else torch.zeros(units))
     return Steering(maps)
 
 

@@ -16,9 +16,9 @@ def test_the_page_is_what_the_script_makes() -> None:
 
 
 def test_every_model_that_a_test_shows_has_a_row() -> None:
-    listed = {name for row in ROWS for name in row.pipelines}
+    listed = {name for row in ROWS for name in row.pipelines or ()}
     assert shown("fit") - listed == set()
-    in_comfyui = {name for row in ROWS for name in row.comfyui}
+    in_comfyui = {name for row in ROWS for name in row.comfyui or ()}
     assert (shown("ComfyUI train") | shown("ComfyUI apply")) - in_comfyui == set()
 
 
@@ -35,12 +35,16 @@ def test_a_cell_is_empty_where_one_of_its_classes_is_not_shown(monkeypatch: pyte
     rows = (
         Row("known", ("FluxPipeline",), ("flux",)),
         Row("half", ("FluxPipeline", "NoPipeline"), ("none",)),
+        Row("nowhere", None, None),
     )
     monkeypatch.setattr(models_page, "ROWS", rows)
     lines = page().splitlines()
-    known, half = (next(line for line in lines if line.startswith(f"| {row.model} |")) for row in rows)
+    known, half, nowhere = (
+        next(line for line in lines if line.startswith(f"| {row.model} |")) for row in rows
+    )
     assert known.split("|")[3:8] == [" Y "] * 5
     assert half.split("|")[3:8] == [" – "] * 5
+    assert nowhere.split("|")[3:8] == [" no class "] * 5
 
 
 def test_a_test_that_is_gone_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ def run(args: argparse.Namespace) -> None:
     say("models (guidance: from where the model also runs without the prompt)")
     place = max(len(each.name) for each in ARCHITECTURES)
     for each in ARCHITECTURES:
-        say(f"  {each.name:{place}}  guidance {each.guidance}, {', '.join(each.classes)}")
+        say(f"  {each.name:{place}}  {', '.join((f'guidance {each.guidance}', *each.classes))}")
         if args.sites:
             say("\n".join(f"      {pattern}" for pattern in each.norms))
     say("recipes (--recipe)")
