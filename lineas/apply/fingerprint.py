@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lineas.apply.folded_weights import pristine
-from lineas.modules.kinds import is_norm, is_packed
+from lineas.modules.kinds import is_norm, is_packed, weight_name
 from lineas.steering.fingerprints import ENTRY, NAME, parse, same_weights, written
 from lineas.steering.site import Site
 
@@ -73,8 +73,9 @@ def _weights(component: nn.Module) -> Iterator[Tensor]:
     seen: set[int] = set()
     for module in component.modules():
         own: dict[str, Tensor | None] = dict(module._parameters)
-        if {"weight", "bias"} & own.keys():
-            own["weight"], own["bias"] = pristine(module)
+        name = weight_name(module) or "weight"
+        if {name, "bias"} & own.keys():
+            own[name], own["bias"] = pristine(module)
         for weight in own.values():
             if weight is not None and weight.numel() and id(weight) not in seen:
                 seen.add(id(weight))

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from lineas.maps.affine import AffineMap
 from lineas.maps.base import Map, along
-from lineas.modules.kinds import is_norm, unit_axis
+from lineas.modules.kinds import is_norm, unit_axis, weight_name
 
 Parameters = tuple[Tensor, Tensor | None]
 
@@ -93,7 +93,8 @@ def learns(module: nn.Module) -> bool:
     }
     try:
         with torch.inference_mode(False), torch.enable_grad():
-            out = _twin(module, tensors["weight"], tensors.get("bias"))(_input_for(module, tensors["weight"]))
+            weight = tensors[weight_name(module) or "weight"]
+            out = _twin(module, weight, tensors.get("bias"))(_input_for(module, weight))
             return all(bool(g.any()) for g in torch.autograd.grad(out.square().sum(), list(tensors.values())))
     except Exception:  # as in `_behaves`
         return False
@@ -104,17 +105,18 @@ def _storage_obstacle(module: nn.Module, map: AffineMap) -> str | None:
     held = {name: p for name, p in module._parameters.items() if p is not None}
     if "forward" in vars(module):
         return "its forward is wrapped, by offloading for example"
-    if "weight" not in held:
+    own = weight_name(module)
+    if own is None:
         return "it has no weight of its own"
-    if set(held) - {"weight", "bias"}:
-        return f"it has the further parameters {sorted(set(held) - {'weight', 'bias'})}"
+    if set(held) - {own, "bias"}:
+        return f"it has the further parameters {sorted(set(held) - {own, 'bias'})}"
     for name, parameter in held.items():
         if type(parameter) is not nn.Parameter or parameter.dtype not in _FLOATS or parameter.is_meta:
             return (
                 f"its {name} is stored as {parameter.dtype} on {parameter.device}: too coarse or unreadable"
             )
-    if held["weight"].shape[0] != map.width or (is_norm(module) and held["weight"].ndim != 1):
-        return f"its weight has the shape {list(held['weight'].shape)} for {map.width} units"
+    if held[own].shape[0] != map.width or (is_norm(module) and held[own].ndim != 1):
+        return f"its weight has the shape {list(held[own].shape)} for {map.width} units"
     return None
 
 
@@ -136,7 +138,7 @@ def _behaves(module: nn.Module, offset: int) -> bool:
     parameters = {
         name: _waves(tuple(p.shape), 0.7) for name, p in module._parameters.items() if p is not None
     }
-    weight, bias = parameters["weight"], parameters.get("bias")
+    weight, bias = parameters[weight_name(module) or "weight"], parameters.get("bias")
     d = weight.shape[0]
     map = AffineMap(_waves((d,), 1.1), _waves((d,), 1.3) if bias is not None else torch.zeros(d))
     x = _input_for(module, weight)
@@ -152,7 +154,7 @@ def _behaves(module: nn.Module, offset: int) -> bool:
 def _twin(module: nn.Module, weight: Tensor, bias: Tensor | None) -> Callable[[Tensor], Tensor]:
     """The forward of a shallow copy with other parameters, without the module's hooks."""
     twin = copy.copy(module)
-    parameters = {"weight": weight, "bias": bias}
+    parameters = {weight_name(module): weight, "bias": bias}
     vars(twin)["_parameters"] = {
         name: None if old is None else parameters[name] for name, old in module._parameters.items()
     }

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from lineas.apply.fold_rules import Parameters, folded, scale_alone, weight_offset
 from lineas.errors import MismatchError
 from lineas.maps.affine import AffineMap
-from lineas.modules.kinds import is_packed
+from lineas.modules.kinds import is_packed, weight_name
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,11 @@ def pristine(module: nn.Module) -> tuple[Tensor | None, Tensor | None]:
     fold = _FOLDS.get(module)
     if fold is not None:
         return fold.weight, fold.bias
-    return module._parameters.get("weight"), module._parameters.get("bias")
+    return _held(module)
+
+
+def _held(module: nn.Module) -> tuple[Tensor | None, Tensor | None]:
+    return module._parameters.get(weight_name(module) or "weight"), module._parameters.get("bias")
 
 
 def grown_biases(root: nn.Module) -> list[str]:
@@ -132,7 +136,7 @@ def _fold(module: nn.Module) -> _Fold:
     fold = _FOLDS.get(module)
     if fold is not None:
         return fold
-    weight, bias = module._parameters["weight"], module._parameters.get("bias")
+    weight, bias = _held(module)
     assert weight is not None
     return _Fold(weight.data, None if bias is None else bias.data, weight_offset(module) or 0)
 
@@ -146,8 +150,7 @@ def _changed_by_others(module: nn.Module) -> bool:
         return True
     with torch.inference_mode(False), torch.no_grad():
         written = _computed(module, fold)  # again, as a copy could cost as much memory as the weights
-        held = (module._parameters.get("weight"), module._parameters.get("bias"))
-        return not all(_same(one, two) for one, two in zip(held, written, strict=True))
+        return not all(_same(one, two) for one, two in zip(_held(module), written, strict=True))
 
 
 def _same(held: Tensor | None, written: Tensor | None) -> bool:
@@ -181,7 +184,7 @@ def _write(folds: Mapping[nn.Module, _Fold]) -> None:
         try:
             for module, (weight, bias) in new.items():
                 _FOLDS[module] = folds[module]
-                _set(module, "weight", weight)
+                _set(module, weight_name(module) or "weight", weight)
                 _set(module, "bias", bias)
         except BaseException:
             for module, (parameters, data, old) in before.items():
@@ -199,7 +202,7 @@ def _computed(module: nn.Module, fold: _Fold) -> Parameters:
         own = composed if not fold.followers else scale_alone(composed)
         if not own.is_identity:
             weight, bias = folded(weight, bias, own, fold.offset)
-    held = module._parameters["weight"]
+    held, _ = _held(module)
     assert held is not None
     bias = None if bias is None else bias.to(held)
     return weight.to(held), bias

@@ -21,6 +21,7 @@ from lineas.apply.undo import Undo, put_hook
 from lineas.errors import MismatchError
 from lineas.maps.affine import AffineMap
 from lineas.maps.base import Map
+from lineas.modules.kinds import weight_name
 from lineas.modules.names import module_tree
 from lineas.steering.site import Site
 from lineas.steering.steering import Steering
@@ -135,7 +136,7 @@ def weight_patches(obj: Any, steering: Steering) -> dict[str, Tensor]:
         weight, bias = pristine(modules[site])
         affine = cast(AffineMap, map.affine())  # or it would have been left out
         dw, db = deltas(cast(Tensor, weight), bias, affine, weight_offset(modules[site]) or 0)
-        patches[f"{site.name}.weight"] = dw
+        patches[f"{site.name}.{weight_name(modules[site])}"] = dw
         if bias is not None:
             patches[f"{site.name}.bias"] = db
     return patches

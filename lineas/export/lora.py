@@ -150,7 +150,9 @@ def _is_denoiser(component: str) -> bool:
 def _suffix(name: str, module: nn.Module, kind: str) -> str:
     by_kind = is_norm(module) and not name.startswith(_OTHER)
     weight, bias = ("w_norm", "b_norm") if by_kind else ("diff", "diff_b")
-    return weight if kind == "weight" else bias
+    if kind == "bias":
+        return bias
+    return weight if kind == "weight" else f"{kind}.{weight}"  # loaders call other parameters by their names
 
 
 def metadata(steering: Steering, strength: float, title: str) -> dict[str, str]:

@@ -29,7 +29,7 @@ from lineas.apply.fold_rules import (
 from lineas.fitting.returning_weights import come_and_go
 from lineas.maps.affine import AffineMap
 from lineas.maps.base import Map, along
-from lineas.modules.kinds import is_norm
+from lineas.modules.kinds import is_norm, weight_name
 from lineas.modules.names import named_modules
 from lineas.modules.recorder import Transform
 from lineas.steering.site import Site
@@ -45,16 +45,17 @@ class Holder:
 
     def tensors(self, map: AffineMap) -> dict[str, Tensor]:
         """The parameters with the map in them, by name, in their own dtypes; gradients flow to the map."""
-        weight, bias = self.module._parameters["weight"], self.module._parameters.get("bias")
+        name = weight_name(self.module) or "weight"
+        weight, bias = self.module._parameters[name], self.module._parameters.get("bias")
         assert weight is not None
         if not self.takes_shift:
             change, _ = deltas(weight, None, map, self.offset)
-            return {"weight": (weight.detach().to(change) + change).to(weight.dtype)}
+            return {name: (weight.detach().to(change) + change).to(weight.dtype)}
         # Zeros where there is no bias: the shift needs a place, and a gradient, before it is one.
         start = torch.zeros(map.width, dtype=weight.dtype, device=weight.device) if bias is None else bias
         new_weight, new_bias = folded(weight, start, map, self.offset)
         assert new_bias is not None
-        return {"weight": new_weight, "bias": new_bias}
+        return {name: new_weight, "bias": new_bias}
 
 
 def holders(components: Mapping[str, nn.Module], maps: Mapping[Site, Map]) -> dict[Site, Holder]:

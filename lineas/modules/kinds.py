@@ -62,11 +62,11 @@ def unit_axis(module: nn.Module) -> int:
 def weight_name(module: nn.Module) -> str | None:
     """What a module calls the parameter that scales its output: "weight", or the one vector of a norm of
     another kind, such as "scale"; None where it has none."""
-    held = [name for name, parameter in module._parameters.items() if parameter is not None]
+    held = {name: parameter for name, parameter in module._parameters.items() if parameter is not None}
     if "weight" in held:
         return "weight"
-    alone = len(held) == 1 and is_norm(module) and module._parameters[held[0]].ndim == 1  # type: ignore[union-attr]
-    return held[0] if alone else None
+    vectors = [name for name, parameter in held.items() if name != "bias" and parameter.ndim == 1]
+    return vectors[0] if len(held) == 1 and vectors and is_norm(module) else None
 
 
 def width(module: nn.Module) -> int | None:

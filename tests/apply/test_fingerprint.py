@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import nn
-from toys.models import affine, randomised, toy_unet
+from toys.models import ScaledRMSNorm, affine, randomised, toy_unet
 
 from lineas.apply.fingerprint import fingerprint, has_weights
 from lineas.apply.fusing import fuse
@@ -39,6 +39,14 @@ def test_fingerprint_reads_a_bare_site_component_and_gives_up_on_meta() -> None:
     with torch.device("meta"):
         hollow = nn.LayerNorm(3)
     assert fingerprint({"": hollow}, []) == ""
+
+
+def test_fingerprint_looks_through_what_is_fused_into_a_scale_by_another_name() -> None:
+    model = nn.ModuleDict({"norm": randomised(ScaledRMSNorm(4))})
+    sites = find_sites({"": model}, "norm")
+    before = fingerprint({"": model}, sites)
+    with fuse(model, Steering({sites[0]: affine(4, shift=False)})) as handle:
+        assert handle.fused and before and fingerprint({"": model}, sites) == before
 
 
 def test_fingerprint_looks_through_what_is_fused() -> None:

@@ -11,9 +11,9 @@ from lineas.apply.fold_rules import obstacle, weight_offset
 from lineas.maps.low_rank import LowRankMap
 
 
-@pytest.mark.parametrize("name", ["one_plus", "gemma", "nemotron", "llama", "linear", "squared"])
+@pytest.mark.parametrize("name", ["one_plus", "scaled", "gemma", "nemotron", "llama", "linear", "squared"])
 def test_the_offset_of_the_weight_is_found_by_trying(name: str) -> None:
-    expected = {"one_plus": 1, "gemma": 1, "nemotron": 1, "squared": None}
+    expected = {"one_plus": 1, "scaled": 1, "gemma": 1, "nemotron": 1, "squared": None}
     assert weight_offset(randomised(CASES[name].make())) == expected.get(name, 0)
 
 

@@ -38,7 +38,7 @@ MODELS = {
     "hidream": "comfy.single_stream_blocks.*.block.attn1.to_out",
     "kandinsky5": "comfy.visual_transformer_blocks.*.self_attention.out_layer",
     "omnigen2": "comfy.layers.*.norm2",
-    "krea2": "comfy.blocks.*.attn.wo",
+    "krea2": "comfy.blocks.*.prenorm",
     "ernie_image": "comfy.layers.*.adaLN_sa_ln",
     "ideogram4": "comfy.layers.*.attention_norm1",
     "sd15": "unet.*.attn2.to_out.0",

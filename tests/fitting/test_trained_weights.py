@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from toys.models import CASES, OnePlusRMSNorm, SquaredRMSNorm, assert_untouched, snapshot
+from toys.models import CASES, OnePlusRMSNorm, ScaledRMSNorm, SquaredRMSNorm, assert_untouched, snapshot
 from toys.problem import WIDTH, ToyProblem, gradients_of, moved
 
 from lineas.fitting.trained_weights import at_work, holders
@@ -51,6 +51,7 @@ NORMS: dict[str, tuple[Callable[[], nn.Module], bool]] = {
     "no bias yet": (lambda: nn.LayerNorm(WIDTH, bias=False), True),
     "scale alone": (CASES["rms_norm"].make, True),
     "one plus": (lambda: OnePlusRMSNorm(WIDTH), True),
+    "scale by another name": (lambda: ScaledRMSNorm(WIDTH), True),
     "of transformers": (CASES["llama"].make, True),
     "no weight": (lambda: nn.LayerNorm(WIDTH, elementwise_affine=False), False),
     "another form": (lambda: SquaredRMSNorm(WIDTH), False),

@@ -5,11 +5,12 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
+import torch
 from torch import nn
-from toys.models import CASES, AdaLayerNorm, Block, noise, randomised, toy_unet
+from toys.models import CASES, AdaLayerNorm, Block, ScaledRMSNorm, noise, randomised, toy_unet
 
 from lineas.errors import MismatchError, SiteError
-from lineas.modules.kinds import is_norm, unit_axis, width
+from lineas.modules.kinds import is_norm, unit_axis, weight_name, width
 from lineas.modules.names import find_sites, module_tree, named_modules, resolve
 from lineas.steering.site import Site
 
@@ -22,6 +23,15 @@ def test_width_and_unit_axis_tell_the_shape_of_the_output(name: str) -> None:
     assert output.shape[unit_axis(module)] == 6
     assert width(module) in (6, None)
     assert is_norm(module) == ("conv" not in name and "linear" not in name)
+
+
+def test_the_parameter_that_scales_is_found_by_its_place() -> None:
+    assert weight_name(nn.LayerNorm(4)) == "weight" and weight_name(nn.Linear(4, 4)) == "weight"
+    norm = ScaledRMSNorm(4)
+    assert (weight_name(norm), width(norm)) == ("scale", 4)
+    assert weight_name(nn.LayerNorm(4, elementwise_affine=False)) is None
+    norm.register_parameter("gate", nn.Parameter(torch.ones(4)))
+    assert weight_name(norm) is None
 
 
 def test_width_is_unknown_where_the_module_does_not_tell() -> None:

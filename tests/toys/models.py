@@ -77,6 +77,17 @@ class OnePlusRMSNorm(nn.Module):
         return x * (x.pow(2).mean(-1, keepdim=True) + 1e-6).rsqrt() * (1 + self.weight)
 
 
+class ScaledRMSNorm(nn.Module):
+    """Another one, which calls its weight otherwise."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.zeros(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * (x.pow(2).mean(-1, keepdim=True) + 1e-6).rsqrt() * (1 + self.scale)
+
+
 class SquaredRMSNorm(OnePlusRMSNorm):
     """A norm that uses its weight in a way that no fold fits."""
 
@@ -182,6 +193,7 @@ CASES = {
     "conv3d": Case(lambda: nn.Conv3d(4, 6, (1, 3, 3)), (2, 4, 2, 5, 6)),
     "conv_transpose": Case(lambda: nn.ConvTranspose2d(4, 6, 2), (2, 4, 5, 6), False, False),
     "one_plus": Case(lambda: OnePlusRMSNorm(6), (2, 7, 6), True, False),
+    "scaled": Case(lambda: ScaledRMSNorm(6), (2, 7, 6), True, False),
     "squared": Case(lambda: SquaredRMSNorm(6), (2, 7, 6), False, False),
     "llama": Case(_library(_LLAMA, "LlamaRMSNorm", 6), (2, 7, 6), True, False),
     "gemma": Case(_library(_GEMMA, "Gemma2RMSNorm", 6), (2, 7, 6), True, False),

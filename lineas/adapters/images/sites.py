@@ -12,7 +12,7 @@ from torch import nn
 
 from lineas.architectures.table import architecture_of
 from lineas.errors import SiteError
-from lineas.modules.kinds import is_norm, is_projection, width
+from lineas.modules.kinds import is_norm, is_projection, weight_name, width
 from lineas.modules.names import find_sites, named_modules
 from lineas.steering.site import Site
 
@@ -188,4 +188,4 @@ _QUERIES = re.compile(r"\.(q|k|query|key)_?(norm|layernorm)$|\.norm_(q|k)$")
 
 
 def _has_weight(module: nn.Module) -> bool:
-    return module._parameters.get("weight") is not None
+    return weight_name(module) is not None
