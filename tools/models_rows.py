@@ -36,7 +36,7 @@ ROWS: tuple[Row, ...] = (
     Row("FLUX.1 schnell", ("FluxPipeline",), ("flux",), ("flux-schnell",)),
     Row("FLUX.1 dev, Kontext", ("FluxPipeline", "FluxKontextPipeline"), ("flux",)),
     Row("FLUX.2 klein", ("Flux2KleinPipeline",), ("flux2",), ("flux2-klein",)),
-    Row("FLUX.2 dev", ("Flux2Pipeline",), ("flux2",)),
+    Row("FLUX.2 dev, Turbo", ("Flux2Pipeline",), ("flux2",), ("flux2-turbo",)),
     Row("Z-Image, Z-Image-Turbo", ("ZImagePipeline",), ("z_image",), ("z-image-turbo",)),
     Row(
         "Qwen-Image, Lightning, TwinFlow",
@@ -53,6 +53,7 @@ ROWS: tuple[Row, ...] = (
     Row("HunyuanImage 2.1", ("HunyuanImagePipeline",), ("hunyuan_image",)),
     Row("CogView 4", ("CogView4Pipeline",), None),
     Row("GLM-Image", ("GlmImagePipeline",), None),
+    Row("DreamLite", ("DreamLitePipeline", "DreamLiteMobilePipeline"), None),
     Row("PixArt α, Σ", ("PixArtAlphaPipeline", "PixArtSigmaPipeline"), ("pixart",)),
     Row("Lumina 2", ("Lumina2Pipeline",), ("lumina2",)),
     Row("ERNIE-Image", ("ErnieImagePipeline",), ("ernie_image",)),

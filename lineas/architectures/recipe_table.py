@@ -9,6 +9,8 @@ from lineas.architectures.recipe import Recipe
 _SDXL = "stabilityai/stable-diffusion-xl-base-1.0"
 _TRAILING = {"timestep_spacing": "trailing"}
 _QWEN_LIGHTNING = {"base_shift": math.log(3), "max_shift": math.log(3), "shift_terminal": None}
+_FLUX2_TURBO = (1.0, 0.6509, 0.4374, 0.2932, 0.1893, 0.1108, 0.0495, 0.00031)
+"""As fal/FLUX.2-dev-Turbo says to call the pipeline."""
 _ADVERSARIAL = "One step from timestep 999, 512 pixels."
 _RECIPES = (
     Recipe("sd-turbo", model="stabilityai/sd-turbo", note=_ADVERSARIAL),
@@ -78,6 +80,14 @@ _RECIPES = (
     ),
     Recipe(
         "flux2-klein", steps=4, guidance=1.0, model="black-forest-labs/FLUX.2-klein-4B", note="Four steps."
+    ),
+    Recipe(
+        "flux2-turbo",
+        steps=8,
+        guidance=2.5,
+        arguments={"sigmas": _FLUX2_TURBO},
+        model="black-forest-labs/FLUX.2-dev",
+        note="8 steps of FLUX.2 dev at their own noise levels with the Turbo LoRA, which you load.",
     ),
     Recipe("z-image-turbo", steps=8, model="Tongyi-MAI/Z-Image-Turbo", note="Eight steps."),
     Recipe("krea2-turbo", steps=8, note="Eight steps."),

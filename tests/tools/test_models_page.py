@@ -22,6 +22,12 @@ def test_every_model_that_a_test_shows_has_a_row() -> None:
     assert (shown("ComfyUI train") | shown("ComfyUI apply")) - in_comfyui == set()
 
 
+def test_a_model_that_is_not_fitted_says_why() -> None:
+    told = page().partition("and why:")[2].partition("## Sites")[0]
+    assert "- GLM-Image: a language model draws the first sketch" in told
+    assert "- DreamLite: takes one prompt at a time." in told and told.count("- ") == 2
+
+
 def test_language_classes_are_those_of_their_test() -> None:
     listed = page().partition("## Language models")[2]
     assert all(f" {name}" in listed for name in ("Llama", "Qwen3Next,", "OPT,", "Mamba2,", "DeepseekV3,"))

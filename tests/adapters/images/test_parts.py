@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
-from toys.every_pipeline import COVERED, of_kind
+from toys.every_pipeline import COVERED, of_kind, pipeline
 from toys.pipelines import SOURCE, TARGET, clip, diffusers, irregular, tokenizer, unet, vae
 from toys.rows import assert_rows_move_with_their_prompt
 from toys.transformers import TRANSFORMERS
@@ -70,3 +71,27 @@ def test_sana_sprint_is_fitted_by_its_own_recipe(steps: int) -> None:
     recipe = replace(recipe, arguments={**recipe.arguments, **arguments})
     made = fit(make(), SOURCE, TARGET, recipe=recipe, steps=3, learning_rate=0.01, standardise=False)
     assert made.provenance.settings["cost"] < made.provenance.settings["cost_at_start"]
+
+
+def test_flux2_turbo_runs_at_the_noise_levels_that_its_authors_call_the_pipeline_with() -> None:
+    pipe, entry = pipeline("Flux2Pipeline"), COVERED["Flux2Pipeline"]
+    recipe = named_recipe("flux2-turbo")
+    recipe = replace(recipe, arguments={**recipe.arguments, **entry.arguments})
+    times: list[float] = []
+
+    def watch(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        times.append(float(kwargs["timestep"][0]))
+
+    hook = pipe.transformer.register_forward_pre_hook(watch, with_kwargs=True)
+    try:
+        DiffusionProblem(pipe, SOURCE, TARGET, recipe=recipe).run("source", [0])
+        fitted, times[:] = list(times), []
+        sigmas = [1.0, 0.6509, 0.4374, 0.2932, 0.1893, 0.1108, 0.0495, 0.00031]
+        pipe(
+            prompt=SOURCE[:1],
+            **{"sigmas": sigmas, "num_inference_steps": 8, "guidance_scale": 2.5, **entry.arguments},
+            output_type="latent",
+        )
+    finally:
+        hook.remove()
+    assert fitted == times and len(times) == 8 and times[0] == 1.0
