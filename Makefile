@@ -11,7 +11,7 @@ COMFYUI_PATHS ?= $(shell ls -d $(HOME)/ComfyUI $(HOME)/ComfyUI-[0-9]* 2>/dev/nul
 # `lineas demo` takes options: make demo ARGS="--help"
 ARGS ?=
 
-.PHONY: demo test check check-oldest lint test-comfyui site package
+.PHONY: demo test check matrix check-oldest lint test-comfyui site package
 
 demo: $(VENV)/.demo-stamp
 	$(BIN)/lineas demo $(ARGS)
@@ -27,6 +27,13 @@ test: lint
 
 check: lint
 	$(PYTEST) -m "not slow" $(FAST)
+
+# Every image model that docs/models.md lists, in diffusers and in ComfyUI.
+MATRIX := tests/adapters/images/test_every_pipeline.py tests/comfyui_pack/test_default_sites.py \
+	tests/comfyui_pack/test_every_architecture.py tests/comfyui_pack/test_export_transformers.py
+
+matrix: lint
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 $(MATRIX)
 
 # The oldest versions that pyproject.toml allows, in an environment of their own. They need Python 3.10 or 3.11.
 OLDEST := .venv-oldest
