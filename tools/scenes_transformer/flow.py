@@ -18,23 +18,18 @@ from tools.scenes_transformer.latents import noise, read
 from tools.scenes_transformer.model import Flow, build
 from tools.scenes_transformer.tokenizer import build_tokenizer
 
-PURE = 0.4
-"""Share of examples at noise level 1: all that one step ever sees, and the first step of any other number."""
+OWN = 0.5
+"""Share of examples that start at what one step draws; the others start between it and the latent."""
+LOWEST = 0.1
+"""Noise level below which no path is cut: the last of eight steps begins at 0.125."""
 OUTER = ("x_embedder", "final_layer", "cap_embedder", "t_embedder", "adaLN", "pad_token")
 """Layers that Adam trains: those at the edges and those that the noise level modulates."""
 SAVE_EVERY = 250
 
 
-def levels(count: int, generator: torch.Generator) -> Tensor:
-    """[n] noise levels: pure noise for some, the others uniform in 0..1."""
-    pure = torch.rand(count, generator=generator) < PURE
-    return torch.where(pure, torch.ones(count), torch.rand(count, generator=generator))
-
-
-def regression(velocity: Tensor, wanted: Tensor, occupied: Tensor) -> Tensor:
-    """Squared for small errors, absolute for large ones; cells where objects stand count thrice."""
-    error = F.smooth_l1_loss(velocity, wanted, beta=0.3, reduction="none")
-    return (error * (1 + 2 * occupied.unsqueeze(1))).mean()
+def regression(velocity: Tensor, wanted: Tensor, weight: Tensor) -> Tensor:
+    """Squared for small errors, absolute for large ones, weighted by example and place."""
+    return (F.smooth_l1_loss(velocity, wanted, beta=0.3, reduction="none") * weight).mean()
 
 
 def batches(folder: Path, size: int, seed: int) -> Iterator[dict[str, Tensor]]:
@@ -48,12 +43,24 @@ def batches(folder: Path, size: int, seed: int) -> Iterator[dict[str, Tensor]]:
 
 
 def loss(model: Flow, batch: dict[str, Tensor], generator: torch.Generator) -> Tensor:
-    """Flow matching: the velocity at a random point of the straight path from the noise to the latent."""
+    """The velocity from pure noise, and from a random point between the noise and what one step draws.
+
+    What one step draws is not quite the latent. Further steps see such states, so they are trained to lead
+    from them to the latent: every step corrects the one before.
+    """
     latents, start = batch["latents"].float(), noise(batch["u"], generator)
-    sigma = levels(len(latents), generator)
-    mix = sigma.view(-1, 1, 1, 1)
-    velocity = model(batch["tokens"].long(), batch["mask"], latents.lerp(start, mix), sigma)
-    return regression(velocity, start - latents, batch["occupied"])
+    places = 1 + 2 * batch["occupied"].unsqueeze(1)  # Cells where objects stand count thrice.
+    words = model.words(batch["tokens"].long(), batch["mask"])
+    pure = model.velocity(words, start, torch.ones(len(latents)))
+    part, own = torch.rand(2, len(latents), 1, 1, 1, generator=generator)
+    drawn = (start - pure.detach()).lerp(latents, torch.where(own < OWN, 0.0, part))
+    sigma = LOWEST + (1 - LOWEST) * torch.rand(len(latents), 1, 1, 1, generator=generator)
+    state = drawn.lerp(start, sigma)
+    inside = model.velocity(words, state, sigma.flatten())
+    return (
+        regression(pure, start - latents, places)
+        + regression(inside, (state - latents) / sigma, places * sigma)
+    ) / 2
 
 
 @torch.no_grad()
@@ -107,7 +114,7 @@ def main() -> None:
     parser.add_argument("latents", type=Path, help="output folder of latents.py")
     parser.add_argument("output", type=Path)
     parser.add_argument("--minutes", type=float, default=480.0, help="of processor time")
-    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--muon-lr", type=float, default=0.012)
     parser.add_argument("--adam-lr", type=float, default=2e-3)
     torch.set_num_threads(1)

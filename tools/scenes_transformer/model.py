@@ -57,11 +57,15 @@ class Flow(nn.Module):
         hidden = self.text_encoder(tokens, mask, output_hidden_states=True).hidden_states[-2]
         return [row[real] for row, real in zip(hidden, mask.bool(), strict=True)]
 
-    def forward(self, tokens: Tensor, mask: Tensor, noisy: Tensor, sigma: Tensor) -> Tensor:
-        """[b, s], [b, s], [b, 16, 16, 16], noise level [b] in 0..1 -> noise − latents [b, 16, 16, 16]."""
+    def velocity(self, words: list[Tensor], noisy: Tensor, sigma: Tensor) -> Tensor:
+        """b encoded prompts, [b, 16, 16, 16], noise level [b] in 0..1 -> noise − latents [b, 16, 16, 16]."""
         images = list(noisy.unsqueeze(2).unbind(0))
-        out = self.transformer(images, 1 - sigma, self.words(tokens, mask), return_dict=False)[0]
+        out = self.transformer(images, 1 - sigma, words, return_dict=False)[0]
         return -torch.stack(out).squeeze(2)
+
+    def forward(self, tokens: Tensor, mask: Tensor, noisy: Tensor, sigma: Tensor) -> Tensor:
+        """The velocity for tokens and mask [b, s]."""
+        return self.velocity(self.words(tokens, mask), noisy, sigma)
 
     @torch.no_grad()
     def draw(self, tokens: Tensor, mask: Tensor, noise: Tensor, steps: int) -> Tensor:
