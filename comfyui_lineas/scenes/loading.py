@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
 from torch import Tensor
 
+from lineas.errors import ConfigError
 from lineas.scenes import BUNDLED
 from lineas.scenes.bundled import FOLDERS
 
@@ -22,7 +24,12 @@ SIDE = 128
 
 
 def load_scenes(name: str = BUNDLED[0]) -> tuple[Any, Any, Any]:
-    """MODEL, CLIP and VAE of a bundled model."""
+    """MODEL, CLIP and VAE of a bundled model; `ConfigError` for one that this ComfyUI does not know."""
+    if name != BUNDLED[0] and find_spec("comfy.text_encoders.z_image") is None:
+        raise ConfigError(
+            f"{name} is a Z-Image, which this ComfyUI does not know. Update ComfyUI (0.8.0 knows it), or "
+            f"choose {BUNDLED[0]}."
+        )
     model = scenes_model(name)
     model.cached_patcher_init = (scenes_model, (name,))  # newer releases load a model again by this
     tokens = FOLDERS[name] / "tokenizer" / "tokenizer.json"

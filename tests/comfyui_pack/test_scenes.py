@@ -92,3 +92,14 @@ def test_it_is_loaded_without_diffusers(comfyui_path: Any) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.strip().endswith("[]"), done.stderr[-2000:]
+
+
+def test_a_release_that_does_not_know_the_transformer_is_told(
+    comfyui: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from comfyui_lineas.scenes import loading
+    from lineas.errors import ConfigError
+
+    monkeypatch.setattr(loading, "find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"does not know.*choose scenes"):
+        loading.load_scenes("scenes-transformer")

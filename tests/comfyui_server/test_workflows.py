@@ -45,6 +45,8 @@ def test_the_blueprints_are_what_their_description_builds(comfy):
 
 @pytest.mark.parametrize("name", BUNDLED)
 def test_a_workflow_on_the_bundled_model_draws_all_its_pictures(comfy, name):
+    if "transformer" in name and not (comfy.folder / "comfy" / "text_encoders" / "z_image.py").is_file():
+        pytest.skip("this release does not know Z-Image")
     prompt = comfy.prompt(workflow(name))
     run = comfy.run(prompt)
     showing = [node for node, content in prompt.items() if content["class_type"] in SHOWING]
