@@ -76,7 +76,7 @@ def bundled(
     )
 
 
-def preview(flow: Workflow, images: Output, heading: str, size: tuple[int, int] = (300, 250)) -> Node:
+def preview(flow: Workflow, images: Output, heading: str, size: tuple[int, int] = (300, 390)) -> Node:
     return flow.add("PreviewImage", heading, size, images=images)
 
 
