@@ -45,7 +45,8 @@ class Board:
         instance = getattr(getattr(sys.modules.get("server"), "PromptServer", None), "instance", None)
         if self.node is not None and instance is not None:
             told = {"node": self.node, "prompt_id": self.prompt, "text": "\n".join(self.lines)}
-            instance.send_sync(EVENT, told)  # web/js/told.js shows it
+            # web/js/told.js shows it, in the page that asked: another one has other nodes of this number.
+            instance.send_sync(EVENT, told, getattr(instance, "client_id", None))
 
 
 _boards: dict[str, Board] = {}

@@ -10,7 +10,7 @@ from comfyui_lineas.train.request import BUNDLED
 
 SHIPPED = "remove-night-scenes.safetensors"
 """The steering that comes with the pack."""
-STEPS = 60
+STEPS = 40
 
 
 def try_it_now(flow: Workflow) -> None:

@@ -115,11 +115,11 @@ def told(comfyui: Any, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]
     """(text, id of the node) of every text that the frontend would be sent."""
     texts: list[tuple[str, str]] = []
 
-    def send_sync(event: str, data: dict[str, str]) -> None:
-        assert event == "lineas.told"
+    def send_sync(event: str, data: dict[str, str], sid: str | None = None) -> None:
+        assert event == "lineas.told" and sid == "the page that asked"
         texts.append((data["text"], data["node"]))
 
-    server = SimpleNamespace(instance=SimpleNamespace(send_sync=send_sync))
+    server = SimpleNamespace(instance=SimpleNamespace(send_sync=send_sync, client_id="the page that asked"))
     monkeypatch.setitem(sys.modules, "server", SimpleNamespace(PromptServer=server))
     return texts
 

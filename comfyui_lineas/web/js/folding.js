@@ -45,6 +45,18 @@ class Folding {
     for (const widget of advanced) if (widget.name in this.rules) widget.options.advanced = false;
     this.folded = advanced.filter((widget) => !(widget.name in this.rules));
     if (this.folded.length && !foldsByItself()) this.addButton();
+    this.leaveOut();
+  }
+
+  // The stock size counts widgets that Nodes 2.0 has folded away.
+  leaveOut() {
+    const { node, folded } = this;
+    const stock = node.computeSize;
+    node.computeSize = function (...given) {
+      const size = stock.apply(this, given);
+      if (foldsByItself() && !node.showAdvanced && !asked()) size[1] -= folded.length * ROW;
+      return size;
+    };
   }
 
   addButton() {
@@ -56,11 +68,6 @@ class Folding {
     Object.assign(this.button.options, { serialize: false, canvasOnly: asked() !== undefined });
   }
 
-  height() {
-    const folded = foldsByItself() && !this.node.showAdvanced && !asked() ? this.folded.length : 0;
-    return this.node.computeSize()[1] - folded * ROW;
-  }
-
   arrange(fit = false) {
     const { node } = this;
     for (const [name, [chooser, choice]] of Object.entries(this.rules)) {
@@ -70,7 +77,7 @@ class Folding {
     const open = this.open || foldsByItself() || asked() === true;
     for (const widget of this.folded) show(widget, open || hasLink(node, widget.name));
     if (this.button) this.button.label = this.open ? FEWER : MORE;
-    if (fit) node.setSize([node.size[0], this.height()]);
+    if (fit) node.setSize([node.size[0], node.computeSize()[1]]);
     node.setDirtyCanvas?.(true, true);
   }
 }
@@ -88,6 +95,7 @@ app.registerExtension({
     after(node, "onConfigure", () => folding.arrange());
     after(node, "onConnectionsChange", () => folding.arrange());
     folding.arrange();
-    node.setSize([Math.max(node.size[0], node.computeSize()[0]), folding.height()]);
+    const [width, height] = node.computeSize();
+    node.setSize([Math.max(node.size[0], width), height]);
   },
 });
