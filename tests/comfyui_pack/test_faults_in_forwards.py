@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,10 @@ from tools.trial.counts import Counts
 
 
 @pytest.mark.usefixtures("comfyui", "unchanged")
-def test_every_way_of_steering(comfyui_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_way_of_steering(
+    comfyui_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.ERROR)  # as the trial sets it; put back when the test ends
     monkeypatch.setattr(trial, "FOLDER", comfyui_path)
     counts = Counts("slice")
     trial.faults(counts, 2 * len(trial.WAYS), 18)
