@@ -25,6 +25,8 @@ MET, BEGUN = 0.9, 0.6
 """Shares of the way to the target prompts: where strength 1 is put, and where a steering begins to show."""
 STRETCH = 1.25
 """The step of the search while the aim is not met."""
+GOING = 0.5
+"""It ends where a step brings less than this share of what it would in proportion."""
 HALVINGS = 6
 FINE = 0.05
 """Nearer to 1 than this a strength is 1."""
@@ -79,12 +81,17 @@ def usable_range(way: Callable[[float], Way], stretches: bool = True) -> UsableR
     best = 1.0
     if not stretches:
         return _around(way, best, met=True)
-    while way(best).along < MET and best < LONGEST and way(best * STRETCH).off < 1:
+    while way(best).along < MET and best < LONGEST and _goes_on(way(best), way(best * STRETCH)):
         best *= STRETCH
     met = way(best).along >= MET
     if met and (best > 1 or way(best).off >= 1):  # what a fit reaches in full stays as it was fitted
         best = _first(lambda s: way(s).along >= MET, best)
     return _around(way, best, met)
+
+
+def _goes_on(here: Way, further: Way) -> bool:
+    """Whether a stretch leads on, rather than to where a steering is saturated or does harm."""
+    return further.off < 1 and further.along - here.along > GOING * (STRETCH - 1) * here.along
 
 
 def _around(way: Callable[[float], Way], best: float, met: bool) -> UsableRange | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -44,6 +45,14 @@ def test_an_aim_that_is_not_met_is_told() -> None:
     found = usable_range(lambda s: Way(min(0.2 * s, 0.5), 0.9 if s < 2.2 else 1.5))
     assert found is not None and not found.met and found.best == pytest.approx(1.25**3, rel=1e-6)
     assert found.high == pytest.approx(2.2, abs=0.05)
+
+
+def test_a_steering_that_saturates_is_not_stretched() -> None:
+    # The measured way of a style that was added to the bundled transformer: at 2.44 all the rest was lost.
+    strengths, along = (0, 1, 1.25, 1.56, 1.95, 2.44), (0, 0.79, 0.82, 0.85, 0.88, 0.89)
+    off = (1, 0.25, 0.3, 0.37, 0.5, 0.97)
+    found = usable_range(lambda s: Way(*(float(np.interp(s, strengths, each)) for each in (along, off))))
+    assert found is not None and (found.best, found.met) == (1, False)
 
 
 def test_a_steering_that_goes_nowhere_has_no_range() -> None:
