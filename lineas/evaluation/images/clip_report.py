@@ -10,7 +10,7 @@ from torch import Tensor
 from lineas.errors import ConfigError
 from lineas.evaluation.images.clip_score import ClipScore
 from lineas.evaluation.images.image_change import mean_square_change
-from lineas.evaluation.images.intent_report import Draw, Images
+from lineas.evaluation.images.intent_report import Draw, Images, table_of_ways
 from lineas.evaluation.rates import Rate, presence_rate
 from lineas.intents.plan import Plan
 
@@ -51,14 +51,11 @@ class ClipReport:
 
     def markdown(self) -> str:
         """A table with a row for each way, rates with 95 % Wilson intervals over images."""
-        rows = [("by CLIP", self.label, "share of the way", "like prompting's image"), ("---", *["---:"] * 3)]
-        for name, figures in (
-            ("untouched model", self.unsteered),
-            ("prompting (the oracle)", self.prompting),
-            ("steering, strength 1", self.steered),
-        ):
-            rows.append((name, str(figures.done), f"{figures.way:.2f}", f"{figures.like_prompting:.3f}"))
-        table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+        table = table_of_ways(
+            self,
+            ("by CLIP", self.label, "share of the way", "like prompting's image"),
+            lambda figures: (str(figures.done), f"{figures.way:.2f}", f"{figures.like_prompting:.3f}"),
+        )
         others = (
             f"Other prompts: cosine {self.others_like:.3f} to the untouched images, mean square change "
             f"{self.others_change:.4f}."

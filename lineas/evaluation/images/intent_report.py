@@ -61,14 +61,11 @@ class IntentReport:
 
     def markdown(self) -> str:
         """A table with a row for each way, rates with 95 % Wilson intervals over images."""
-        rows = [("", self.label, "rest kept", "as wanted, all the rest kept"), ("---", *["---:"] * 3)]
-        for name, figures in (
-            ("untouched model", self.unsteered),
-            ("prompting (the oracle)", self.prompting),
-            ("steering, strength 1", self.steered),
-        ):
-            rows.append((name, str(figures.done), str(figures.rest_kept), str(figures.all_kept)))
-        table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+        table = table_of_ways(
+            self,
+            ("", self.label, "rest kept", "as wanted, all the rest kept"),
+            lambda figures: (str(figures.done), str(figures.rest_kept), str(figures.all_kept)),
+        )
         return (
             f"{table}\n\nOther prompts: {self.others_kept} kept, mean square change {self.others_change:.4f}."
         )
@@ -76,6 +73,17 @@ class IntentReport:
     def as_dict(self) -> dict[str, Any]:
         """Plain values."""
         return asdict(self)
+
+
+def table_of_ways(report: Any, head: Sequence[str], cells: Callable[[Any], Sequence[str]]) -> str:
+    """A row each for the untouched model, prompting and the steering of a report; cells: of its figures."""
+    ways = (
+        ("untouched model", report.unsteered),
+        ("prompting (the oracle)", report.prompting),
+        ("steering, strength 1", report.steered),
+    )
+    rows = [head, ("---", *["---:"] * (len(head) - 1)), *((name, *cells(each)) for name, each in ways)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def intent_report(
