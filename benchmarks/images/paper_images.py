@@ -25,12 +25,12 @@ from typing import Any
 from benchmarks.images.paper_training import fit_as_published
 from benchmarks.report import machine, table
 from benchmarks.results import Key, Results
+from lineas.adapters.images.clip_score import ClipScore
 from lineas.adapters.images.drawing import Drawer
 from lineas.adapters.images.loading import load_pipeline
 from lineas.adapters.intents import carry_out
 from lineas.adapters.problems import fit, problem_for
 from lineas.evaluation.images.blind_comparison import comparison_page
-from lineas.evaluation.images.clip_score import ClipScore
 from lineas.evaluation.images.image_features import ImageFeatures
 from lineas.evaluation.images.image_measures import image_measures
 from lineas.evaluation.sweep import Measure, sweep_strengths

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lineas.adapters.devices import best_device
 from lineas.adapters.problems import is_image_pipeline, problem_for
 from lineas.adapters.steered_model import SteeredModel
 from lineas.errors import ConfigError
 from lineas.intents.calibration import HELD_OUT_SEED, calibrate
+from lineas.intents.clip_way import ClipWay, Judge
 from lineas.intents.plan import Plan, plan_for
 from lineas.methods.lineas import trainer
 from lineas.prompts.banks import ADD, REMOVE, SWAP, bank_of
+from lineas.prompts.concepts import Prompts
 
 if TYPE_CHECKING:
     from lineas.adapters.images.recipes import Recipe
@@ -26,8 +30,10 @@ def remove(obj: Any, concept: str | Plan, **options: Any) -> Steering:
     obj: a diffusers pipeline, or a language model as `fit` takes it. concept: in words, or a `Plan`.
     options: of the plan, `kind`, `template`, `count`, `seed`, `examples`, `others`, `preserve` (see
     `intents.plan.plan_for`; a language model needs `examples` and `others`, two lists of sentences);
-    of the call, `recipe`, `tokenizer`, `progress`, `seconds` as in `fit`; and any option of LinEAS, or
-    `sites`, in place of the plan's.
+    of the call, `recipe`, `tokenizer`, `progress`, `seconds` as in `fit`, and `clip`; and any option of
+    LinEAS, or `sites`, in place of the plan's.
+    clip: a `ClipScore`, or the name or folder of an open_clip model. It judges images of held-out prompts at
+    five to nine strengths, to calibrate by; None calibrates by the cost on these prompts, and draws nothing.
 
     Strength 1 of the result is where held-out prompts are served best, and its settings hold the range of
     strengths that is of use (`usable_from`, `usable_to`). The model is left as it was. Raises as `fit` does.
@@ -48,6 +54,10 @@ def swap(obj: Any, concept: str | Plan, to: str | None = None, **options: Any) -
     return _carried_out(obj, SWAP, concept, to, options)
 
 
+DRAWN_AT_ONCE = 4
+"""Images that are judged: what decodes them takes more memory than a step of a fit."""
+Judged = tuple[Prompts, Prompts, Prompts]
+"""As `PromptSets.for_judging` gives them."""
 PLANNED = ("kind", "template", "count", "seed", "examples", "others", "preserve")
 """Options of an intent that make its plan."""
 
@@ -57,7 +67,7 @@ def plan(obj: Any, intent: str, concept: str, to: str | None = None, **options: 
 
     options: those of `remove` that concern the plan and LinEAS. Raises `PromptError` and `ConfigError`.
     """
-    is_text = not is_image_pipeline(obj.pipe if isinstance(obj, SteeredModel) else obj)
+    is_text = not is_image_pipeline(_unwrapped(obj))
     given: dict[str, Any] = {name: options.pop(name) for name in PLANNED if name in options}
     if not is_text:
         given["bank"] = bank_of(_name(obj))
@@ -67,7 +77,7 @@ def plan(obj: Any, intent: str, concept: str, to: str | None = None, **options: 
 def _carried_out(
     obj: Any, intent: str, concept: str | Plan, to: str | None, options: dict[str, Any]
 ) -> Steering:
-    names = ("recipe", "tokenizer", "progress", "seconds")
+    names = ("recipe", "tokenizer", "progress", "seconds", "clip")
     called = {name: options.pop(name) for name in names if name in options}
     if isinstance(concept, Plan) and concept.intent != intent:
         raise ConfigError(f"The plan is to {concept.intent}, and {intent} was called. Call {concept.intent}.")
@@ -87,9 +97,14 @@ def carry_out(
     progress: Callback | None = None,
     seconds: float | None = None,
     captures: Captures | None = None,
+    clip: str | Path | Judge | None = None,
 ) -> Steering:
-    """The calibrated steering of a plan; arguments as in `fit`. captures: shared with other fits."""
+    """The calibrated steering of a plan; arguments as in `fit`. captures: shared with other fits.
+
+    clip: see `remove`. Raises `ConfigError` where there are no images of held-out prompts for it to judge.
+    """
     sets, config = plan.sets, plan.config
+    judge = None if clip is None else judge_of(obj, sets.for_judging, clip)
     model: dict[str, Any] = {"recipe": recipe, "tokenizer": tokenizer, "sites": plan.sites}
     problem = problem_for(obj, sets.source, sets.target, sets.preserve, seed=config.seed, **model)
     problem.captures = captures
@@ -99,10 +114,43 @@ def carry_out(
     if others is None:
         return steering
     seed = config.seed + HELD_OUT_SEED
-    return calibrate(problem_for(obj, *others, seed=seed, **model), config, steering)
+    judged = sets.for_judging
+    way = way_by_clip(obj, judged, steering, judge, seed, recipe) if judged and judge else None
+    return calibrate(problem_for(obj, *others, seed=seed, **model), config, steering, way)
+
+
+def judge_of(obj: Any, judged: Judged | None, clip: str | Path | Judge) -> Judge:
+    """The CLIP model that is to judge images of held-out prompts; `ConfigError` where there are none."""
+    from lineas.adapters.images.clip_score import ClipScore
+
+    if judged is None or not is_image_pipeline(_unwrapped(obj)):
+        raise ConfigError(
+            "A CLIP model calibrates by images of held-out prompts, which a concept in words has, and image "
+            "models make. Leave clip out for lists of your own, and for texts."
+        )
+    return ClipScore.load(clip, device=best_device()) if isinstance(clip, str | Path) else clip
+
+
+def way_by_clip(
+    obj: Any,
+    judged: Judged,
+    steering: Steering,
+    judge: Judge,
+    seed: int,
+    recipe: str | Recipe | None = None,
+) -> ClipWay:
+    """The way of a steering by images of held-out prompts. seed: of their noise."""
+    from lineas.adapters.images.drawing import Drawer
+
+    draw = Drawer(_unwrapped(obj), [steering], recipe=recipe, seed=seed, batch=DRAWN_AT_ONCE)
+    return ClipWay(draw, judge, *judged)
+
+
+def _unwrapped(obj: Any) -> Any:
+    return obj.pipe if isinstance(obj, SteeredModel) else obj
 
 
 def _name(obj: Any) -> str:
     from lineas.adapters.images.recipes import model_name
 
-    return model_name(obj.pipe if isinstance(obj, SteeredModel) else obj) or ""
+    return model_name(_unwrapped(obj)) or ""

@@ -16,7 +16,8 @@ from lineas.errors import ConfigError, SteeringFileError, plain
 class Run:
     """What a training run was asked for. `config` holds the fields of a `TrainConfig`.
 
-    held_out_…: prompts that the strength is calibrated on; none leaves it.
+    held_out_…: prompts that the strength is calibrated on; none leaves it. Twins are source prompts in words
+    that ask for what is wanted. clip: an open_clip model that judges images of them, to calibrate by.
     """
 
     model: str
@@ -34,6 +35,8 @@ class Run:
     held_out_source: tuple[str, ...] = ()
     held_out_target: tuple[str, ...] = ()
     held_out_preserve: tuple[str, ...] = ()
+    held_out_twins: tuple[str, ...] = ()
+    clip: str | None = None
     chat: bool = False
 
 
@@ -91,7 +94,8 @@ def _run(told: Any) -> Run:
     return run
 
 
-_LISTS = ("source", "target", "preserve", "sites", "held_out_source", "held_out_target", "held_out_preserve")
+_HELD_OUT = ("held_out_source", "held_out_target", "held_out_preserve", "held_out_twins")
+_LISTS = ("source", "target", "preserve", "sites", *_HELD_OUT)
 
 
 def _is_list_of_texts(value: Any, may_be_none: bool) -> bool:

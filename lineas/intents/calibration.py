@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -16,8 +17,12 @@ from lineas.maps.base import Map
 from lineas.maths.pooling import parse_pooling
 from lineas.maths.transport import coupling, spread
 from lineas.methods.lineas.config import TrainConfig
+from lineas.steering.provenance import CALIBRATED_BY, Setting
 from lineas.steering.site import Site
 from lineas.steering.steering import Steering
+
+if TYPE_CHECKING:
+    from lineas.intents.clip_way import ClipWay
 
 LONGEST = 3.0
 """The largest strength that is tried."""
@@ -30,6 +35,8 @@ GOING = 0.5
 HALVINGS = 6
 FINE = 0.05
 """Nearer to 1 than this a strength is 1."""
+COST = "cost"
+"""What a calibration goes by where no CLIP model judges images."""
 HELD_OUT_SEED = 1 << 16
 """Between the noise of a fit and that of its held-out prompts."""
 
@@ -56,12 +63,24 @@ class UsableRange:
     met: bool = True
 
 
-def calibrate(problem: Problem, config: TrainConfig, steering: Steering) -> Steering:
+def calibrate(
+    problem: Problem, config: TrainConfig, steering: Steering, clip: ClipWay | None = None
+) -> Steering:
     """The steering with strength 1 where pairs of prompts that it was not fitted to are served.
 
-    A warning tells where no strength serves them, and where none does so in full.
+    clip: judges images of them, in place of the cost. Where it does not tell those of prompting from
+    untouched ones, the cost is gone by and a warning says so. Another warning tells where no strength serves
+    the prompts, and where none does so in full.
     """
-    found = usable_range(way_of(problem, config, steering), stretches=config.coupling == "pair")
+    if clip is not None and not clip.scale.told_apart:
+        warnings.warn(
+            f"{clip.clip.name} hardly tells images of prompting from untouched ones, so the strength is "
+            "calibrated by the cost. Look at pictures of several strengths, or name another CLIP model.",
+            stacklevel=3,
+        )
+        clip = None
+    way = way_of(problem, config, steering) if clip is None else clip
+    found = usable_range(way, stretches=clip is not None or config.coupling == "pair")
     if found is None or not found.met:
         warnings.warn(
             "On prompts that it was not fitted to "
@@ -69,7 +88,8 @@ def calibrate(problem: Problem, config: TrainConfig, steering: Steering) -> Stee
             + " does what it is for. Give more prompts or steps, or say another kind.",
             stacklevel=3,
         )
-    return steering if found is None else calibrated(steering, found)
+    by = COST if clip is None else clip.clip.name
+    return steering if found is None else calibrated(steering, found, by)
 
 
 def usable_range(way: Callable[[float], Way], stretches: bool = True) -> UsableRange | None:
@@ -190,10 +210,17 @@ def _way(rows: list[Triple], in_pairs: bool, kept: list[Triple]) -> Way:
     return Way(along / whole, off / whole) if whole else Way(0.0, 1.0)
 
 
-def calibrated(steering: Steering, found: UsableRange) -> Steering:
-    """The steering whose strength 1 is the best of the range, which it keeps in its settings."""
+def calibrated(steering: Steering, found: UsableRange, by: str = COST) -> Steering:
+    """The steering whose strength 1 is the best of the range, which it keeps in its settings.
+
+    by: what judged, "cost" or the name of a CLIP model.
+    """
     unit = found.best if abs(found.best - 1) > FINE else 1.0
-    told = {"usable_from": round(found.low / unit, 3), "usable_to": round(found.high / unit, 3)}
+    told: dict[str, Setting] = {
+        "usable_from": round(found.low / unit, 3),
+        "usable_to": round(found.high / unit, 3),
+    }
+    told[CALIBRATED_BY] = by
     settings = {**steering.provenance.settings, "strength_unit": round(unit, 3), **told}
     steering = steering.at(unit) if unit != 1 else steering
     return replace(steering, provenance=replace(steering.provenance, settings=settings))

@@ -50,6 +50,13 @@ class PromptSets:
         return (first, second, others if self.preserve else ()) if len(first) > 1 else None
 
     @property
+    def for_judging(self) -> tuple[Prompts, Prompts, Prompts] | None:
+        """The same source prompts, in words that ask for what the steering does, and the same others: their
+        images are what a CLIP model calibrates by."""
+        held = self.for_calibrating
+        return held and (held[0], self.held_out[3][:CALIBRATING], held[2])
+
+    @property
     def for_reporting(self) -> tuple[Prompts, Prompts, Prompts] | None:
         """The other held-out source prompts, the same in words, and others; None where there are none."""
         first, _, others, twins = (each[CALIBRATING:] for each in self.held_out)

@@ -14,6 +14,8 @@ MAX_TEXT, MAX_NOTES = 2000, 50_000
 """Signs of one text, and of the notes."""
 USABLE = ("usable_from", "usable_to")
 """Settings that say from where to where strengths were found to be of use."""
+CALIBRATED_BY = "calibrated_by"
+"""The setting that says what found them."""
 
 
 def public_name(text: str) -> str:
@@ -74,7 +76,8 @@ class Provenance:
 
     def unmeasured(self) -> Provenance:
         """The same without a usable range: what changes a steering leaves it behind."""
-        kept = {name: value for name, value in self.settings.items() if name not in USABLE}
+        left = (*USABLE, CALIBRATED_BY)
+        kept = {name: value for name, value in self.settings.items() if name not in left}
         return self if len(kept) == len(self.settings) else replace(self, settings=kept)
 
     def at(self, strength: float) -> Provenance:

@@ -10,10 +10,11 @@ import torch
 from toys import language, pipelines, transformers
 
 import lineas
-from lineas.adapters.intents import carry_out, plan
+from lineas.adapters.intents import carry_out, judge_of, plan
 from lineas.architectures.recipe import Recipe
 from lineas.errors import ConfigError, PromptError
 from lineas.prompts.banks import INTENTS, SWAP, PromptSets
+from lineas.scenes.bundled import CLIP
 
 RECIPE = Recipe("one", arguments={"height": 16, "width": 16})
 SETS = PromptSets(
@@ -21,7 +22,7 @@ SETS = PromptSets(
     tuple(pipelines.TARGET),
     (),
     "a trial",
-    held_out=(("a road at night", "a dog at night"), ("a road", "a dog"), (), ()),
+    held_out=(("a road at night", "a dog at night"), ("a road", "a dog"), (), ("a road", "a dog")),
 )
 
 
@@ -55,6 +56,46 @@ def test_the_words_are_enough_on_the_bundled_model(monkeypatch: pytest.MonkeyPat
         lineas.add(pipe, plan(pipe, "remove", "at night"))
     with pytest.raises(ConfigError, match="Unknown option stepps"):
         lineas.remove(pipe, "at night", stepps=2)
+
+
+class Changed:
+    """A judge that takes every image for what is wanted but those that it saw first."""
+
+    name = "a judge"
+
+    def __init__(self) -> None:
+        self.first: list[bytes] = []
+
+    def image_text(self, images: Any, texts: Any) -> torch.Tensor:
+        shown = [image.tobytes() for image in images]
+        self.first = self.first or shown
+        wanted = "night" not in texts[0]
+        pairs = zip(shown, self.first, strict=True)
+        return torch.tensor([float(wanted and now != before) for now, before in pairs])
+
+    def image_image(self, images: Any, reference: Any) -> torch.Tensor:
+        pairs = zip(images, reference, strict=True)
+        return torch.tensor([float(one.tobytes() == other.tobytes()) for one, other in pairs])
+
+
+@pytest.mark.filterwarnings("ignore:A prompt of")
+def test_a_judge_calibrates_by_what_is_drawn() -> None:
+    pipe = pipelines.sd1()
+    before = pipelines.draw(pipe, **RECIPE.arguments)
+    made = replace(plan(pipe, "remove", "a cat", steps=25), sets=SETS)
+    settings = carry_out(pipe, made, recipe=RECIPE, clip=Changed()).provenance.settings
+    assert settings["calibrated_by"] == "a judge" and 0 < settings["usable_from"] <= settings["usable_to"]
+    assert torch.equal(pipelines.draw(pipe, **RECIPE.arguments), before)
+
+
+def test_a_clip_model_is_named_for_images_of_held_out_prompts() -> None:
+    pytest.importorskip("open_clip")
+    pipe, judged = pipelines.sd1(), SETS.for_judging
+    loaded = judge_of(pipe, judged, CLIP)
+    assert loaded.name == "clip" and judge_of(pipe, judged, loaded) is loaded
+    for obj, prompts in ((pipe, None), ((language.model("Llama"), language.tokenizer()), judged)):
+        with pytest.raises(ConfigError, match="Leave clip out for lists of your own, and for texts"):
+            judge_of(obj, prompts, CLIP)
 
 
 def test_language_models_learn_from_sentences() -> None:

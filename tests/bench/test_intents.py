@@ -20,7 +20,7 @@ from lineas.prompts.banks import ADD, REMOVE, SWAP
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two prompts a set, a step, one concept to choose on."""
     monkeypatch.setattr(plans, "HELD_OUT", 18)
-    monkeypatch.setattr(adapter, "calibrate", lambda problem, config, steering: steering)
+    monkeypatch.setattr(adapter, "calibrate", lambda problem, config, steering, clip: steering)
     monkeypatch.setattr(bench, "TRIED", 1)
     monkeypatch.setattr(bench, "PLACES", ("text",))
     monkeypatch.setattr(bench, "PUBLISHED_STEPS", 1)

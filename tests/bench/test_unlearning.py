@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from benchmarks.images.unlearning import save_clip
-from lineas.evaluation.images.clip_score import ClipScore
+from lineas.adapters.images.clip_score import ClipScore
 from lineas.scenes.bundled import CLIP
 
 

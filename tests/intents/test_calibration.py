@@ -64,6 +64,7 @@ def test_strength_one_is_put_at_the_best_and_the_file_keeps_the_range() -> None:
     moved = calibrated(steering, UsableRange(0.6, 1.5, 2.25))
     settings = moved.provenance.settings
     assert (settings["strength_unit"], settings["usable_from"], settings["usable_to"]) == (1.5, 0.4, 1.5)
+    assert settings["calibrated_by"] == "cost"
     assert moved.allclose(steering.at(1.5))
     assert calibrated(steering, UsableRange(0.6, 1.02, 2.0)).allclose(steering)
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from lineas.evaluation.images.clip_score import ClipScore
+from lineas.adapters.images.clip_score import ClipScore
 from lineas.scenes.bundled import CLIP, FOLDERS, PIPELINE, WEIGHTS, accuracies, load_pipeline
 from lineas.scenes.detector import Detector
 from lineas.scenes.grammar import parse, prompt, random_scene

@@ -13,6 +13,7 @@ from lineas.steering.provenance import public_name
     [
         ("stabilityai/sd-turbo", "stabilityai/sd-turbo"),
         ("scenes", "scenes"),
+        ("hf-hub:laion/CLIP-ViT-B-32-laion2B-s34B-b79K", "hf-hub:laion/CLIP-ViT-B-32-laion2B-s34B-b79K"),
         ("", ""),
         ("*norm*,text_encoder*", "*norm*,text_encoder*"),
         ("/home/jane/secret-project/my-model", "my-model"),

@@ -150,9 +150,9 @@ def test_composition_says_what_it_is_made_of() -> None:
 
 def test_the_usable_range_belongs_to_what_it_was_measured_on() -> None:
     one = steering(NORM, TEXT)
-    settings = {"steps": 3, "usable_from": 0.5, "usable_to": 2.0}
+    settings = {"steps": 3, "usable_from": 0.5, "usable_to": 2.0, "calibrated_by": "cost"}
     one = replace(one, provenance=replace(one.provenance, settings=settings))
-    assert one.at(2.0).provenance.settings == {"steps": 3, "usable_from": 0.25, "usable_to": 1.0}
+    assert one.at(2.0).provenance.settings == {**settings, "usable_from": 0.25, "usable_to": 1.0}
     others = (one.at(-1.0), one.inverse(1e-9), one.restrict("text*"), at_groups(one, {"unet*": 0.5}))
     for other in others:
         assert other.provenance.settings == {"steps": 3}

@@ -124,8 +124,8 @@ def _too_short(steps: int, seconds: float) -> str:
 
 
 def _measured(pipe: Any, steering: Steering, concept: tuple[str, str], sets: ConceptSets) -> ConceptReport:
+    from lineas.adapters.images.clip_score import ClipScore
     from lineas.adapters.images.drawing import Drawer
-    from lineas.evaluation.images.clip_score import ClipScore
     from lineas.evaluation.images.concept_report import concept_report
     from lineas.scenes.bundled import CLIP
     from lineas.scenes.detector import Detector

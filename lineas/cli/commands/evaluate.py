@@ -150,7 +150,7 @@ def _measure_images(args: argparse.Namespace, model: models.Model, steerings: li
 def _image_measures(args: argparse.Namespace, prompts: list[str]) -> dict[str, Any]:
     """The bundled model brings its own CLIP and detector; other models take theirs by name."""
     from lineas.adapters.devices import best_device
-    from lineas.evaluation.images.clip_score import ClipScore
+    from lineas.adapters.images.clip_score import ClipScore
     from lineas.evaluation.images.image_features import ImageFeatures
     from lineas.evaluation.images.image_measures import detected_measures, image_measures
 

@@ -58,7 +58,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(resume=None)
     parser.add_argument("--report", action="store_true", help="Measure what it does, beside prompting.")
     parser.add_argument(
-        "--clip", metavar="NAME", help="An open_clip model by name or folder that judges for --report."
+        "--clip",
+        metavar="NAME",
+        help="An open_clip model by name or folder that judges images, of a few strengths to calibrate by "
+        "(default: the cost, which draws none) and for --report.",
     )
     add_train_options(parser)
 
@@ -70,8 +73,11 @@ def run(args: argparse.Namespace) -> Path | None:
     say(plan.text())
     if args.plan:
         return None
-    if args.clip and not args.report:
-        raise ConfigError("--clip judges for --report, which is not asked for. Add it, or leave --clip out.")
+    if args.clip and plan.sets.for_judging is None:
+        raise ConfigError(
+            "--clip judges images of held-out prompts, which a concept in words has; lists of your own, and "
+            "texts, have not. Leave it out."
+        )
     if args.report:
         from lineas.cli.commands.intent_report import check
 
@@ -130,7 +136,7 @@ def _preset(args: argparse.Namespace) -> dict[str, Any]:
 
 def _asked(args: argparse.Namespace, plan: Plan, output: str) -> Run:
     sets, sites = plan.sets, plan.sites
-    held_out = sets.for_calibrating or ((), (), ())
+    held_out, judged = (each or ((), (), ()) for each in (sets.for_calibrating, sets.for_judging))
     return Run(
         model=args.model,
         output=output,
@@ -147,4 +153,6 @@ def _asked(args: argparse.Namespace, plan: Plan, output: str) -> Run:
         held_out_source=held_out[0],
         held_out_target=held_out[1],
         held_out_preserve=held_out[2],
+        held_out_twins=judged[1],
+        clip=args.clip,
     )

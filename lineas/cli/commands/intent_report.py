@@ -47,9 +47,9 @@ def report(
     clip: of open_clip, judges in place of the bundled models' detector.
     """
     from lineas.adapters.devices import best_device
+    from lineas.adapters.images.clip_score import ClipScore
     from lineas.adapters.images.drawing import Drawer
     from lineas.evaluation.images.clip_report import clip_report
-    from lineas.evaluation.images.clip_score import ClipScore
     from lineas.evaluation.images.scenes_report import scenes_report
     from lineas.pictures.contact_sheet import strength_sheet
 

@@ -27,11 +27,12 @@ from lineas.cli.method_options import (
 from lineas.cli.prompt_sets import add_prompt_options, prompt_sets
 from lineas.cli.runs import Run, keep_run, load_run
 from lineas.cli.training_plan import plan_of
-from lineas.errors import ConfigError, NonFiniteError
+from lineas.errors import ConfigError, NonFiniteError, plain
 from lineas.methods.registry import method_named
 
 if TYPE_CHECKING:
     from lineas.fitting.problem import Problem
+    from lineas.intents.clip_way import Judge
     from lineas.methods.registry import Method
     from lineas.steering.steering import Steering
 
@@ -99,6 +100,7 @@ def train(
     # A function given as an option has no name that a file could hold: methods without checkpoints keep it.
     config = method.config(**asked.config) if method.resumes else method_config(args)
     problem = build_problem(model, asked, getattr(config, "seed", 0))
+    judge = _judge(model, asked)
     keep = partial(keep_run, asked, path=checkpoint) if speaks() else None
     try:
         with logs(args.log if speaks() else (), output.stem, config.settings()) as log:
@@ -107,7 +109,7 @@ def train(
         if speaks():
             _keep_last_good(error, output, asked.label)
         raise
-    outcome.steering = _calibrated(outcome, model, asked, config)
+    outcome.steering = _calibrated(outcome, model, asked, config, judge)
     if speaks():
         _save(args, outcome, asked, checkpoint)
     return model, outcome
@@ -131,21 +133,37 @@ def _save(args: argparse.Namespace, outcome: Outcome, asked: Run, checkpoint: Pa
         )
 
 
-def _calibrated(outcome: Outcome, model: models.Model, asked: Run, config: Any) -> Steering:
+def _judged(asked: Run) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+    return asked.held_out_source, asked.held_out_twins, asked.held_out_preserve
+
+
+def _judge(model: models.Model, asked: Run) -> Judge | None:
+    """The CLIP model that calibrates, found before anything is learned; None where none is named."""
+    from lineas.adapters.intents import judge_of
+
+    return None if asked.clip is None else judge_of(model.obj, _judged(asked), asked.clip)
+
+
+def _calibrated(
+    outcome: Outcome, model: models.Model, asked: Run, config: Any, judge: Judge | None
+) -> Steering:
     """With strength 1 where held-out prompts are served best, if there are any and nobody asked to stop."""
     steering = outcome.steering
     if not asked.held_out_source or outcome.stopped not in ("", "time") or steering.sparsity == 1:
         return steering
-    from lineas.adapters.intents import HELD_OUT_SEED, calibrate
+    from lineas.adapters.intents import HELD_OUT_SEED, calibrate, way_by_clip
 
-    say("calibrating the strength …")
+    say("calibrating the strength …" if judge is None else f"calibrating by images, judged by {judge.name} …")
     held_out = replace(
         asked,
         source=asked.held_out_source,
         target=asked.held_out_target,
         preserve=asked.held_out_preserve,
     )
-    return calibrate(build_problem(model, held_out, config.seed + HELD_OUT_SEED), config, steering)
+    way, seed = None, config.seed + HELD_OUT_SEED
+    if judge is not None:
+        way = way_by_clip(model.obj, _judged(asked), steering, judge, seed, asked.recipe)
+    return calibrate(build_problem(model, held_out, seed), config, steering, way)
 
 
 def build_problem(model: models.Model, asked: Run, seed: int) -> Problem:
@@ -238,5 +256,6 @@ def _report(outcome: Outcome, asked: Run) -> None:
         say(f"{outcome.steps} steps in {outcome.seconds:.0f} s, {cost_change(made)}")
     say(f"{len(steering.maps)} sites, {1 - steering.sparsity:.1%} of their units steered")
     if "usable_from" in made:
-        say(f"strengths of use: {made['usable_from']:g} to {made['usable_to']:g}, best at 1")
+        by = f"calibrated by {plain(made['calibrated_by'], 80)}"
+        say(f"strengths of use: {made['usable_from']:g} to {made['usable_to']:g}, best at 1; {by}")
     say(f"steering: {asked.output}")

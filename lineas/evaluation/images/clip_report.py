@@ -5,17 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from torch import Tensor
-
+from lineas.adapters.images.clip_score import ClipScore
 from lineas.errors import ConfigError
-from lineas.evaluation.images.clip_score import ClipScore
 from lineas.evaluation.images.image_change import mean_square_change
 from lineas.evaluation.images.intent_report import Draw, Images, table_of_ways
 from lineas.evaluation.rates import Rate, presence_rate
+from lineas.intents.clip_way import TOLD_APART, ClipScale
 from lineas.intents.plan import Plan
-
-TOLD_APART = 0.8
-"""CLIP tells two sets of images apart where the shares that it takes for the second are so far apart."""
 
 
 @dataclass(frozen=True)
@@ -74,23 +70,18 @@ class ClipReport:
 def clip_report(draw: Draw, plan: Plan, clip: ClipScore) -> ClipReport:
     """What a steering does on held-out prompts of its plan, in the eyes of a CLIP model.
 
-    An image counts as what is wanted where the difference of its cosines, to the prompt that asks for it and
-    to its own prompt, is beyond the middle between untouched images and those of prompting: the two sets
-    draw the line, so that a text that CLIP likes better anyway does not. draw: (prompts, strength) -> images.
-    `ConfigError` for a plan without such prompts.
+    An image counts as what is wanted where it is beyond the middle of the way from untouched images to those
+    of prompting, see `ClipScale`. draw: (prompts, strength) -> images. `ConfigError` for a plan without such
+    prompts.
     """
     if plan.sets.for_reporting is None:
         raise ConfigError("The plan holds no prompts to measure on. Give a concept in words, not lists.")
     prompts, twins, others = plan.sets.for_reporting
     untouched, prompted, steered = draw(prompts, 0.0), draw(twins, 0.0), draw(prompts, 1.0)
-
-    def leaning(images: Images) -> Tensor:
-        return clip.image_text(images, twins) - clip.image_text(images, prompts)
-
-    before, wanted = leaning(untouched).mean(), leaning(prompted).mean()
+    share = ClipScale(clip, prompts, twins, untouched, prompted)
 
     def figures(images: Images) -> ClipFigures:
-        way = (leaning(images) - before) / (wanted - before)
+        way = share(images)
         like = clip.image_image(images, prompted)
         return ClipFigures(presence_rate((way > 0.5).tolist()), float(way.mean()), float(like.mean()))
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from PIL import Image
 
+from lineas.adapters.images.clip_score import ClipScore
 from lineas.errors import ConfigError, MismatchError, PromptError
-from lineas.evaluation.images.clip_score import ClipScore
 from lineas.evaluation.images.image_change import mean_square_change
 from lineas.evaluation.rates import Rate, erasure_rate, presence_rate, retain_rate
 from lineas.evaluation.sweep import Sweep

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from lineas.evaluation.images.clip_score import ClipScore
+from lineas.adapters.images.clip_score import ClipScore
 from lineas.evaluation.images.image_change import mean_square_change
 from lineas.evaluation.images.image_features import ImageFeatures
 from lineas.evaluation.sweep import Images, Measure

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lineas.adapters.images.clip_score import ClipScore
 from lineas.errors import ConfigError
 from lineas.evaluation.images.clip_report import clip_report
-from lineas.evaluation.images.clip_score import ClipScore
 from lineas.intents.plan import Plan, plan_for
 from lineas.prompts.banks import SCENES
 from lineas.scenes.bundled import CLIP

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity, normalize
 
 from lineas.errors import MismatchError, require
+from lineas.steering.provenance import public_name
 
 LOCAL = "local-dir:"
 
@@ -21,7 +22,7 @@ class ClipScore:
 
     Takes a model with `encode_image` and `encode_text`, its image transform (PIL image → [3, h, w]) and its
     tokenizer (list of n strings → [n, tokens]); `ClipScore.load` makes all three. The model is set to
-    evaluation mode.
+    evaluation mode. name: what files say of it.
     """
 
     def __init__(
@@ -31,11 +32,12 @@ class ClipScore:
         tokenizer: Callable[[list[str]], Tensor],
         *,
         batch: int = 32,
+        name: str = "CLIP",
     ) -> None:
         self.model = model.eval()
         self.preprocess = preprocess
         self.tokenizer = tokenizer
-        self.batch = batch
+        self.batch, self.name = batch, name
 
     @classmethod
     def load(
@@ -56,12 +58,12 @@ class ClipScore:
         Raises `MissingExtraError`: open_clip is not installed. `FileNotFoundError`, `ValueError`,
         `RuntimeError`: from open_clip, when there is no such model.
         """
-        open_clip = require("open_clip", "evaluation")
+        open_clip, called = require("open_clip", "evaluation"), public_name(str(name).removeprefix(LOCAL))
         path = Path(str(name).removeprefix(LOCAL))
         if str(name).startswith(LOCAL) or (path / "open_clip_config.json").is_file():
             name = f"{LOCAL}{path}"
         model, preprocess = open_clip.create_model_from_pretrained(str(name), pretrained, device=device)
-        return cls(model, preprocess, open_clip.get_tokenizer(str(name)), batch=batch)
+        return cls(model, preprocess, open_clip.get_tokenizer(str(name)), batch=batch, name=called)
 
     @torch.no_grad()
     def encode_images(self, images: Sequence[Image.Image]) -> Tensor:

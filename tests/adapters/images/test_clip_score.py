@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from lineas.adapters.images.clip_score import ClipScore
 from lineas.errors import MismatchError, MissingExtraError
-from lineas.evaluation.images.clip_score import ClipScore
 
 open_clip = pytest.importorskip("open_clip")
 VISION = {"layers": 1, "width": 32, "head_width": 16, "patch_size": 8, "image_size": 32}
