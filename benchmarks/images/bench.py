@@ -20,7 +20,7 @@ from lineas.evaluation.images.scenes_report import scenes_report
 from lineas.intents.plan import Plan
 from lineas.methods.registry import METHODS
 from lineas.pictures.contact_sheet import strength_sheet
-from lineas.prompts.banks import CALIBRATING, REMOVE
+from lineas.prompts.banks import ADD, CALIBRATING, REMOVE
 from lineas.steering.steering import Steering
 
 NOISE = 7000
@@ -39,6 +39,10 @@ PUBLISHED_STEPS = 40
 """Of the preset fast, which is at the cost of the paper's 1000 steps after 33 (see optimisation.py)."""
 DAMPING = "aura"
 """A method that can only take away."""
+TURNING = "casteer"
+"""A method that takes away by default, and is told where it is to add."""
+CROSS_ATTENTION = "unet.*attn2.to_out.0"
+"""Where its authors put it: what the cross-attentions of a UNet give."""
 
 
 @dataclass(frozen=True)
@@ -54,10 +58,11 @@ class Way:
         """In the registry."""
         return "lineas" if self.name == PUBLISHED else self.name
 
-    @property
-    def options(self) -> dict[str, Any]:
+    def options(self, intent: str) -> dict[str, Any]:
         """Beside the method's defaults."""
-        return {"steps": PUBLISHED_STEPS} if self.name == PUBLISHED else {}
+        if self.name == PUBLISHED:
+            return {"steps": PUBLISHED_STEPS}
+        return {"turn": "toward"} if (self.name, intent) == (TURNING, ADD) else {}
 
 
 def rivals(intent: str) -> tuple[str, ...]:
@@ -68,8 +73,10 @@ def rivals(intent: str) -> tuple[str, ...]:
     return (*first, *able)
 
 
-def places_of(name: str) -> tuple[str, ...]:
-    """Where the method of a row may act."""
+def places_of(name: str, pipe: Any) -> tuple[str, ...]:
+    """Where the method of a row may act in a pipeline."""
+    if name == TURNING and hasattr(pipe, "unet"):
+        return (*PLACES, CROSS_ATTENTION)
     return PLACES[:1] if name == PUBLISHED else PLACES
 
 
@@ -147,13 +154,13 @@ class Bench:
     def fitted(self, way: Way, made: Plan, seed: int) -> Steering:
         """From an earlier run where it is there: strengths share a fit."""
         name = f"{self.weights}-{made.sets.file_name}-{seed}-{way.name}-{way.sites}.safetensors"
-        path = self.folder / name.replace(" ", "-")
+        path = self.folder / name.replace(" ", "-").replace("*", "")
         if path.is_file():
             return Steering.load(path)
         sets = made.sets
         steering = fit(
             self.pipe, sets.source, sets.target, sites=way.sites, method=way.method,
-            seed=seed, **way.options,
+            seed=seed, **way.options(made.intent),
         )  # fmt: skip
         steering.save(path)
         return steering

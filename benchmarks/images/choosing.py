@@ -25,7 +25,7 @@ def chosen(bench: Bench, results: Results, intent: str, name: str, concept: str)
     if key not in results:
         tried = {
             sites: [climbed(bench, results, intent, Way(name, sites), each)[1] for each in CONCEPTS]
-            for sites in places_of(name)
+            for sites in places_of(name, bench.pipe)
         }
         best = max(tried, key=lambda sites: _mean(tried[sites]))
         scores = {sites: _mean(each)[0] for sites, each in tried.items()}

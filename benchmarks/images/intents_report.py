@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from benchmarks.images.bench import PLACES, PUBLISHED, PUBLISHED_STEPS, TRIED, Way, rivals
+from benchmarks.images.bench import CROSS_ATTENTION, PLACES, PUBLISHED, PUBLISHED_STEPS, TRIED, Way, rivals
 from benchmarks.images.choosing import CONCEPTS, STRENGTHS, place_key, strength_key
 from benchmarks.images.concepts import NEVER_TUNED, concepts_of, swapped_for
 from benchmarks.report import machine, mean_of, pooled, table, text_of
@@ -18,7 +18,10 @@ Rows = dict[str, dict[int, Row]]
 Figure = Callable[[Row], Mapping[str, int]]
 """A rate of a row, as hits and total."""
 BY_INTENT = "LinEAS by intent"
-PLACED = {"norms": "UNet norms", "attention": "UNet attentions", "text": "text encoder norms"}
+PLACED = {
+    "norms": "UNet norms", "attention": "UNet attentions", "text": "text encoder norms",
+    CROSS_ATTENTION: "UNet cross-attentions",
+}  # fmt: skip
 FIGURES = ("done", "rest_kept", "all_kept")
 _CHOSEN_ON, _OTHERS = ", ".join(CONCEPTS), ", ".join(NEVER_TUNED)
 _LADDER = ", ".join(f"{strength:g}" for strength in STRENGTHS)
@@ -38,9 +41,10 @@ anew; where all concepts have 0 or all have 100 %, or only one is in, Wilson's i
 by intent is what `lineas remove`, `add` and `swap` give by default, at its calibrated strength 1.
 {PUBLISHED}: affine maps at all norms of the UNet, pooled means coupled by rank, no preserve prompts,
 {PUBLISHED_STEPS} steps of the preset fast, strength 1. Every other method has its own default options; of
-{len(PLACES)} places the one that is best for {_CHOSEN_ON}, and for each concept the best λ of {_LADDER},
-both by "all the rest kept" times "other prompts kept" on {TRIED} + {TRIED} other prompts and other noise.
-Settings of the intents were chosen on other prompts and noise of some of the ten; none on {_OTHERS}. AurA
+{len(PLACES)} places (CASteer: and its authors', the outputs of cross-attention) the one that is best for
+{_CHOSEN_ON}, and for each concept the best λ of {_LADDER}, both by
+"all the rest kept" times "other prompts kept" on {TRIED} + {TRIED} other prompts and other noise. Settings
+of the intents were chosen on other prompts and noise of some of the ten; none on {_OTHERS}. AurA
 can only take away."""
 
 

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from benchmarks.images import bench, choosing, intents
-from benchmarks.images.bench import PUBLISHED, Bench, Way, rivals, without
+from benchmarks.images.bench import (
+    CROSS_ATTENTION,
+    PLACES,
+    PUBLISHED,
+    Bench,
+    Way,
+    places_of,
+    rivals,
+    without,
+)
 from benchmarks.images.intents_report import BY_INTENT, mean_over_concepts, page, row_key, ways_of
 from benchmarks.results import Results
 from lineas.adapters import intents as adapter
@@ -64,7 +74,7 @@ def report(done: int, all_kept: int, others: int, total: int = 10) -> dict[str, 
 class Tried:
     """A bench whose trials are known: red wants λ = 2 at the text encoder, and the clock 0.5."""
 
-    weights = "w"
+    weights, pipe = "w", None
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, str, float]] = []
@@ -141,6 +151,15 @@ def test_a_choice_made_anew_drops_the_older_rows(tmp_path: Path) -> None:
 def test_what_can_only_damp_is_not_asked_to_add() -> None:
     assert set(rivals(REMOVE)) - set(rivals(ADD)) == {"aura"}
     assert rivals(ADD) == rivals(SWAP) and {"lin-act", "iti-c", "caa", PUBLISHED} <= {*rivals(ADD)}
+
+
+def test_what_takes_away_by_default_is_told_to_add() -> None:
+    way = Way("casteer", "text")
+    assert [way.options(intent) for intent in (REMOVE, ADD, SWAP)] == [{}, {"turn": "toward"}, {}]
+    assert "casteer" in rivals(REMOVE) and Way("caa", "text").options(ADD) == {}
+    with_unet = SimpleNamespace(unet=None)
+    assert places_of("casteer", with_unet) == (*places_of("casteer", None), CROSS_ATTENTION)
+    assert places_of("caa", with_unet) == PLACES
 
 
 def test_the_most_important_come_first_and_a_seed_is_whole_before_the_next() -> None:
