@@ -42,7 +42,8 @@ DAMPING = "aura"
 TURNING = "casteer"
 """A method that takes away by default, and is told where it is to add."""
 CROSS_ATTENTION = "unet.*attn2.to_out.0"
-"""Where its authors put it: what the cross-attentions of a UNet give."""
+CROSSING = (TURNING, "midsteer")
+"""Methods whose authors put them at what the cross-attentions of a UNet give."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def rivals(intent: str) -> tuple[str, ...]:
 
 def places_of(name: str, pipe: Any) -> tuple[str, ...]:
     """Where the method of a row may act in a pipeline."""
-    if name == TURNING and hasattr(pipe, "unet"):
+    if name in CROSSING and hasattr(pipe, "unet"):
         return (*PLACES, CROSS_ATTENTION)
     return PLACES[:1] if name == PUBLISHED else PLACES
 
@@ -158,8 +159,9 @@ class Bench:
         if path.is_file():
             return Steering.load(path)
         sets = made.sets
+        preserve = sets.preserve if way.name != PUBLISHED and METHODS[way.name].preserves else None
         steering = fit(
-            self.pipe, sets.source, sets.target, sites=way.sites, method=way.method,
+            self.pipe, sets.source, sets.target, preserve, sites=way.sites, method=way.method,
             seed=seed, **way.options(made.intent),
         )  # fmt: skip
         steering.save(path)

@@ -66,5 +66,5 @@ def texts_of(problem: Problem, method: str) -> TextProblem:
     raise MismatchError(
         f"The method {method} learns from a language model's loss or from texts that it writes, which "
         f"{type(problem).__name__} does not have. It works on language models alone; for image pipelines "
-        "take lineas, lin-act, mean-act, iti-c, caa, casteer or aura."
+        "take lineas, lin-act, mean-act, iti-c, caa, casteer, midsteer or aura."
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 from lineas.errors import ConfigError
 from lineas.fitting.options import Options
-from lineas.methods.closed_form import aura, caa, casteer, iti_c, lin_act, mean_act
+from lineas.methods.closed_form import aura, caa, casteer, iti_c, lin_act, mean_act, midsteer
 from lineas.methods.lineas import trainer as lineas
 from lineas.methods.lineas.config import TrainConfig
 from lineas.methods.trained import lofit, reft
@@ -55,6 +55,13 @@ METHODS = {
         Method("caa", caa.fit, caa.CAAConfig, "a shift by the mean difference of last tokens"),
         Method(
             "casteer", casteer.fit, casteer.CASteerConfig, "turns away from the mean difference, or toward it"
+        ),
+        Method(
+            "midsteer",
+            midsteer.fit,
+            midsteer.MidSteerConfig,
+            "carries the mean of source rows to that of target rows and disturbs the rest least",
+            preserves=True,
         ),
         Method("aura", aura.fit, aura.AurAConfig, "damps units by how well they tell source from target"),
         Method(

@@ -158,7 +158,8 @@ def test_what_takes_away_by_default_is_told_to_add() -> None:
     assert [way.options(intent) for intent in (REMOVE, ADD, SWAP)] == [{}, {"turn": "toward"}, {}]
     assert "casteer" in rivals(REMOVE) and Way("caa", "text").options(ADD) == {}
     with_unet = SimpleNamespace(unet=None)
-    assert places_of("casteer", with_unet) == (*places_of("casteer", None), CROSS_ATTENTION)
+    for name in ("casteer", "midsteer"):
+        assert places_of(name, with_unet) == (*places_of(name, None), CROSS_ATTENTION)
     assert places_of("caa", with_unet) == PLACES
 
 

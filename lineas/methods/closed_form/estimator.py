@@ -24,8 +24,9 @@ from lineas.modules.recorder import Transform
 from lineas.steering.site import Site
 from lineas.steering.steering import Steering
 
-Estimate = Callable[[list[Tensor], list[Tensor]], Map]
-"""[n, d] source and [m, d] target rows of one site, one of each per firing, in float64 -> its map."""
+Estimate = Callable[..., Map]
+"""[n, d] source and [m, d] target rows of one site, one of each per firing, in float64 -> its map. Where a
+method asks for neutral rows, [k, d] of them come third."""
 
 
 def rows_option(default: str) -> Any:
@@ -139,12 +140,17 @@ class ClosedForm:
         with fitting_mode(problem, gradients=False):
             problem.order_sites()
 
-    def at_once(self) -> Steering:
-        """Every site from the rows of the untouched model: one pass over each group."""
+    def at_once(self, neutral: Group | None = None) -> Steering:
+        """Every site from the rows of the untouched model: one pass over each group.
+
+        neutral: the group whose rows the estimate takes besides.
+        """
+        groups: set[Group] = {"source", "target", *([neutral] if neutral else [])}
         with fitting_mode(self.problem, gradients=False):
-            source, target = self._rows("source"), self._rows("target")
+            rows = {group: self._rows(group) for group in sorted(groups)}
             for site in self.problem.sites:
-                if self._add(site, source[site], target[site]):
+                others = [rows[neutral][site]] if neutral else []
+                if self._add(site, rows["source"][site], rows["target"][site], *others):
                     break
         self._check_difference()
         return self.steering()
@@ -202,12 +208,13 @@ class ClosedForm:
         with self.problem.transforming(transform):
             self.problem.run("source", everyone)
 
-    def _add(self, site: Site, source: list[Tensor], target: list[Tensor]) -> bool:
+    def _add(self, site: Site, source: list[Tensor], target: list[Tensor], *others: list[Tensor]) -> bool:
         """Estimate the map of a site; True when the fit should stop here."""
-        u, v = ([rows.to("cpu", torch.float64) for rows in each] for each in (source, target))
-        self._check(site, "What the model gives", [*u, *v])
+        given = [[rows.to("cpu", torch.float64) for rows in each] for each in (source, target, *others)]
+        u, v = given[:2]
+        self._check(site, "What the model gives", [rows for each in given for rows in each])
         self._differs |= not all(same_rows(a, b) for a, b in zip(u, v, strict=True))
-        map = self._estimate(u, v).to(dtype=torch.float32)
+        map = self._estimate(*given).to(dtype=torch.float32)
         self._check(site, "The map", list(map.tensors().values()))
         self.maps[site] = map
         self._telling = True
