@@ -41,11 +41,11 @@ anew; where all concepts have 0 or all have 100 %, or only one is in, Wilson's i
 by intent is what `lineas remove`, `add` and `swap` give by default, at its calibrated strength 1.
 {PUBLISHED}: affine maps at all norms of the UNet, pooled means coupled by rank, no preserve prompts,
 {PUBLISHED_STEPS} steps of the preset fast, strength 1. Every other method has its own default options; of
-{len(PLACES)} places (CASteer and MidSteer: and their authors', the outputs of cross-attention) the one that is
-best for {_CHOSEN_ON}, and for each concept the best λ of {_LADDER}, both by
-"all the rest kept" times "other prompts kept" on {TRIED} + {TRIED} other prompts and other noise. Settings
-of the intents were chosen on other prompts and noise of some of the ten; none on {_OTHERS}. AurA
-can only take away."""
+{len(PLACES)} places the one that is best for {_CHOSEN_ON} (CASteer and MidSteer also have
+their authors', the outputs of cross-attention), and for each concept the best λ of {_LADDER}, both by
+"all the rest kept" times "other prompts kept" on {TRIED} + {TRIED} other prompts and other noise. Of them
+MidSteer alone uses the intent's preserve prompts. Settings of the intents were chosen on other prompts and
+noise of some of the ten; none on {_OTHERS}. AurA can only take away."""
 
 
 def row_key(weights: str, intent: str, concept: str, seed: int, way: Way | None = None) -> Key:
