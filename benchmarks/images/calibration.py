@@ -2,9 +2,10 @@
 
     python -m benchmarks.images.intents --pictures intents        # makes the steerings, by the cost
     python -m benchmarks.images.calibration --steerings intents --output docs/results
+    python -m benchmarks.images.calibration --model scenes-transformer --steerings intents-transformer
 
-The bundled UNet and its own CLIP model; the bundled detector, which neither sees, tells what both strengths 1
-do on other prompts and noise. Half a minute of one core a steering. Each row is a line in
+A bundled model and the bundled CLIP model; the bundled detector, which neither sees, tells what both
+strengths 1 do on other prompts and noise. Half a minute of one core a steering. Each row is a line in
 OUTPUT/calibration.jsonl and computed once; the page is OUTPUT/calibration.md, --render makes it alone.
 """
 
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from lineas.evaluation.images.scenes_report import scenes_report
 from lineas.intents.calibration import HELD_OUT_SEED, calibrated, usable_range
 from lineas.intents.plan import Plan
 from lineas.prompts.banks import INTENTS
+from lineas.scenes import BUNDLED
 from lineas.scenes.bundled import CLIP, load_pipeline
 from lineas.steering.steering import Steering
 
@@ -75,21 +77,27 @@ def measured(bench: Bench, made: Plan, concept: str, steering: Steering) -> Row:
     return {**figures, "others_kept": report["others_kept"]}
 
 
-def page(results: Results, weights: str) -> str:
-    """A row for each steering, and the means of an intent over those that CLIP tells apart."""
+def page(results: Results, weights: Mapping[str, str]) -> str:
+    """A row for each steering, and the means of an intent over those that CLIP tells apart.
+
+    weights: of each model, by its name.
+    """
     parts = [
         "# Calibrated by the cost, and by CLIP",
-        "Bundled UNet, steerings by default settings, seed 0, 32 prompts each. λ: the strength of the fit "
+        "Bundled models, steerings by default settings, seed 0, 32 prompts each. λ: the strength of the fit "
         "that became 1, and in brackets the strengths of use, in those of the file. By CLIP: images of 16 "
         "held-out prompts, judged by the bundled open_clip model. Rates are the detector's, on prompts and "
         "noise that no calibration saw: as wanted / as wanted and all the rest kept / other prompts kept. –: "
         "CLIP does not tell prompting's images from untouched ones, so that the cost is gone by. "
         f"{machine()}. Made by benchmarks/images/calibration.py.",
     ]  # fmt: skip
-    for intent in INTENTS:
-        found = {key["concept"]: row for key, row in results.find(weights=weights, intent=intent)}
-        if found:
-            parts.append(_table(intent, found))
+    for model in weights:
+        rows = {
+            intent: {key["concept"]: row for key, row in results.find(weights=weights[model], intent=intent)}
+            for intent in INTENTS
+        }
+        tables = [_table(intent, found) for intent, found in rows.items() if found]
+        parts += [f"## {model}", *tables] if tables else []
     return "\n\n".join(parts) + "\n"
 
 
@@ -127,17 +135,22 @@ def rows_of(bench: Bench, concepts: Sequence[str] | None) -> Iterator[tuple[str,
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--model", default=BUNDLED[0], choices=BUNDLED)
     parser.add_argument("--steerings", type=Path, default=Path("intents"))
     parser.add_argument("--output", type=Path, default=Path("docs/results"))
     parser.add_argument("--concepts", nargs="+", help="in the words of an intent (default: all)")
     parser.add_argument("--render", action="store_true", help="write the page alone")
     arguments = parser.parse_args()
-    results, weights = Results(arguments.output / "calibration.jsonl"), weights_there()
+    results, model = Results(arguments.output / "calibration.jsonl"), arguments.model
+    weights = {name: weights_there(name) for name in BUNDLED}
     if not arguments.render:
-        bench, clip = Bench(load_pipeline(), arguments.steerings, weights), ClipScore.load(CLIP)
+        bench, clip = (
+            Bench(load_pipeline(name=model), arguments.steerings, weights[model]),
+            ClipScore.load(CLIP),
+        )
         for intent, concept in rows_of(bench, arguments.concepts):
             row = partial(compared, bench, clip, intent, concept)
-            print(intent, concept, results.compute(row_key(weights, intent, concept), row), flush=True)
+            print(intent, concept, results.compute(row_key(bench.weights, intent, concept), row), flush=True)
     (arguments.output / "calibration.md").write_text(page(results, weights), encoding="utf-8")
 
 
