@@ -60,8 +60,8 @@ def turned(
 
     away: v = (m_s − m_t) / ‖m_s − m_t‖, z − β max(v·z, 0) v with β = 2 `amount`. toward: v = (m_t − m_s) /
     ‖m_t − m_s‖, z + α v with α = `amount` ‖m_t − m_s‖. Both are made as long as z was. Where source and
-    target are the same, nothing is turned. Source: arXiv 2503.09630, section 3, which has β = 2 and α = 10,
-    in the activations' own units.
+    target are the same, nothing is turned. Source: arXiv 2503.09630, whose authors take β = 2, and α = 10 in
+    the activations' own units.
     """
     gap = source.mean(0) - target.mean(0)
     length = gap.norm()
