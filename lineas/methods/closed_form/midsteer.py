@@ -56,8 +56,8 @@ def carrying(source: Tensor, target: Tensor, neutral: Tensor, ridge: float = 0.0
     μ, Σ: mean and covariance of the neutral rows, with `ridge` times the mean variance on Σ's diagonal. With
     s = m_s − μ, a = Σ⁻¹ s / (sᵀ Σ⁻¹ s): of all maps that leave μ where it is and carry m_s to m_t this one
     moves neutral rows least in the mean square. With the target rows as neutral ones it is LEACE's
-    projection, about their mean.
-    Where source and target are the same, or the source has the neutral mean, nothing is carried.
+    projection, about their mean. Where source and target are the same, or the source has the neutral mean,
+    nothing is carried.
     Source: arXiv 2605.05220, section 4, with the covariance of neutral prompts.
     """
     center = neutral.mean(0)
