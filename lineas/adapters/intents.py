@@ -106,7 +106,8 @@ def carry_out(
     sets, config = plan.sets, plan.config
     judge = None if clip is None else judge_of(obj, sets.for_judging, clip)
     model: dict[str, Any] = {"recipe": recipe, "tokenizer": tokenizer, "sites": plan.sites}
-    problem = problem_for(obj, sets.source, sets.target, sets.preserve, seed=config.seed, **model)
+    groups = (sets.source, sets.target, sets.preserve)
+    problem = problem_for(obj, *groups, seed=config.seed, contexts=sets.contexts, **model)
     problem.captures = captures
     steering = trainer.fit(problem, config, progress, seconds)
     steering = replace(steering, provenance=steering.provenance.noted(sets.label))

@@ -17,6 +17,7 @@ from lineas.methods.registry import method_named
 from lineas.steering.steering import Steering
 
 if TYPE_CHECKING:
+    from lineas.adapters.language.problem import Contexts
     from lineas.adapters.images.recipes import Recipe
     from lineas.fitting.progress import Callback
 
@@ -90,8 +91,11 @@ def problem_for(
     seed: int = 0,
     max_length: int | None = None,
     chat: bool = False,
+    contexts: Contexts = ((), ()),
 ) -> Problem:
     """What a method or a `Trainer` needs, for any model that `fit` takes; the arguments are those of `fit`.
+
+    contexts: texts before those of a language model, see `LanguageProblem`.
 
     Raises `MismatchError` for objects that are neither an image pipeline nor a language model, and
     `ConfigError` for what is of the other kind: a recipe for texts, a max_length or chat for images.
@@ -106,6 +110,8 @@ def problem_for(
             raise ConfigError(f"max_length is {max_length}, which is for language models. Leave it out.")
         if chat:
             raise ConfigError("chat is for language models. Leave it out.")
+        if any(contexts):
+            raise ConfigError("contexts are for language models. Leave them out.")
         return DiffusionProblem(obj, *groups, sites=sites, recipe=recipe, seed=seed)
     model, tokenizer = _language_model(obj, tokenizer)
     if recipe is not None:
@@ -113,7 +119,9 @@ def problem_for(
     from lineas.adapters.language.problem import LanguageProblem
 
     limit: dict[str, Any] = {} if max_length is None else {"max_length": max_length}
-    return LanguageProblem(model, tokenizer, *groups, sites=sites, seed=seed, chat=chat, **limit)
+    return LanguageProblem(
+        model, tokenizer, *groups, sites=sites, seed=seed, chat=chat, contexts=contexts, **limit
+    )
 
 
 def is_image_pipeline(obj: Any) -> bool:

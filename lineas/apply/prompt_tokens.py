@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lineas.apply.text_start import TextStart
 from lineas.apply.undo import Undo, put_pre_hook
 from lineas.errors import MismatchError
 from lineas.maps.base import Map
@@ -88,11 +89,16 @@ class NewestTokens(TokenWatch):
 
 def watch_tokens(
     obj: Any, components: Mapping[str, nn.Module], steerings: Iterable[Steering], undo: Undo
-) -> dict[Site, TokenWatch]:
-    """Follow the text encoders that hold maps which need tokens, until `undo` is called; a watch per site."""
+) -> dict[Site, TokenWatch | TextStart]:
+    """Follow the texts that maps need the tokens of, until `undo` is called; a watch per site."""
     watches: dict[str, TokenWatch] = {}
-    found: dict[Site, TokenWatch] = {}
-    for site in (site for one in steerings for site, map in one.maps.items() if map.needs_tokens):
+    found: dict[Site, TokenWatch | TextStart] = {}
+    placed = {site: map for one in steerings for site, map in one.maps.items() if map.needs_tokens}
+    start = TextStart(components, undo) if any(map.at_start for map in placed.values()) else None
+    for site, map in placed.items():
+        if start and map.at_start:
+            found[site] = start
+            continue
         name = site.name.partition(".")[0]
         name = name if name in components else ""
         if name not in watches:

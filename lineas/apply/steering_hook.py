@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from lineas.apply.masks import Region
 from lineas.apply.prompt_tokens import TokenWatch
+from lineas.apply.text_start import TextStart
 from lineas.errors import MismatchError
 from lineas.maps.base import Map
 from lineas.modules.recorder import get_output, replace_output
@@ -25,7 +26,7 @@ class SteeringHook:
         map: Map,
         strength: float,
         regions: Sequence[Region] = (),
-        tokens: TokenWatch | None = None,
+        tokens: TokenWatch | TextStart | None = None,
     ) -> None:
         self.site, self.map, self.strength, self.regions = site, map, strength, regions
         self.tokens = tokens

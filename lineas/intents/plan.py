@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from random import Random
 from typing import Any
 
 from lineas.errors import ConfigError, PromptError
@@ -89,6 +90,8 @@ def plan_for(
     """
     if examples is not None or others is not None or is_text:
         sets = _own_sets(intent, concept, to, examples, others, preserve, is_text)
+        if is_text and intent == ADD:
+            sets = _in_context(sets, seed)
         return Plan(intent, sets, *settings_for(intent, is_text, in_pairs=False, seed=seed))
     sets = prompt_sets(
         concept,
@@ -130,7 +133,17 @@ def _own_sets(
             "others=… that do not (32 each work well). A language model learns from sentences alone."
         )
     with_it, without, kept = tuple(examples), tuple(others), tuple(preserve or ())
-    if is_text and preserve is None and intent != ADD:
+    if is_text and preserve is None:
         kept = neutral_captions()[:PRESERVED]
     first, second = (without, with_it) if intent == ADD else (with_it, without)
     return PromptSets(first, second, kept, label(intent, concept, to))
+
+
+def _in_context(sets: PromptSets, seed: int) -> PromptSets:
+    """Sets whose pairs are the same text, after another source text and after a target text."""
+    texts, examples = sets.source, sets.target
+    if len(texts) < 2:
+        raise PromptError("others=… holds one text, and each is read after another of them. Give more (32).")
+    draw = Random(seed)
+    plain = tuple(texts[(i + draw.randrange(1, len(texts))) % len(texts)] for i in range(len(texts)))
+    return replace(sets, target=texts, contexts=(plain, tuple(draw.choice(examples) for _ in texts)))

@@ -20,6 +20,10 @@ BEHIND = {"steer": "text_encoder*", "map": "virtual", "coupling": "pair", "rows"
 """What adds: virtual tokens behind the prompt's own say what it does not."""
 
 
+READ = {"map": "first_token", "coupling": "pair", "rows": "tokens:16"}
+"""What adds to a language model: a first token that says what a context would have said."""
+
+
 def settings_for(intent: str, is_text: bool, in_pairs: bool, seed: int = 0) -> Setting:
     """Sites, options of LinEAS and a sentence for each choice.
 
@@ -40,7 +44,7 @@ def settings_for(intent: str, is_text: bool, in_pairs: bool, seed: int = 0) -> S
 
 def _of_texts(intent: str) -> Setting:
     if intent == ADD:
-        return None, {"map": "affine"}, ("All tokens of a text are steered alike, layer by layer.",)
+        return "norms", {**READ, "steps": 60, "preserve_weight": 0.6}, (_FIRST, _CONTEXT)
     return None, {"map": "gated", "preserve_weight": 0.3}, (_TOKENS,)
 
 
@@ -53,6 +57,13 @@ _VIRTUAL = (
 _PAIRS = (
     "Prompts come in pairs that differ in the concept alone, so each place of an image is compared with the "
     "same place of its pair."
+)
+_FIRST = (
+    "The first token of a text is steered, which all later ones may read; each does as far as it sees fit."
+)
+_CONTEXT = (
+    "Every text is compared with itself, token by token, after a sentence about the concept; other texts are "
+    "held where they are."
 )
 _TOKENS = (
     "Tokens that sound like the concept are steered, layer by layer, behind a gate that leaves others alone; "

@@ -129,8 +129,16 @@ class Map(ABC):
         return False
 
     def placed(self, real: Tensor) -> Self:
-        """[b, s] bool, True at the tokens of each prompt with start and end -> the map for this run."""
+        """[b, s] bool, True at the tokens of each prompt with start and end -> the map for this run.
+
+        `at_start`: True at the first tokens alone.
+        """
         return self
+
+    @property
+    def at_start(self) -> bool:
+        """True where `placed` wants the first token of each text that a language model reads, and no other."""
+        return False
 
     @property
     def slots(self) -> int:

@@ -37,6 +37,8 @@ class Parameters(ABC):
     """Positions of each prompt that the family starts from; 0 asks for none."""
     slots: ClassVar[int] = 0
     """Positions from its end token on that it starts from besides."""
+    reads_texts: ClassVar[bool] = False
+    """Whether the family is for language models alone."""
 
     @abstractmethod
     def __init__(self, start: Start) -> None:

@@ -68,6 +68,10 @@ class StackedMap(Map):
     def needs_tokens(self) -> bool:
         return any(part.needs_tokens for part in self.parts)
 
+    @property
+    def at_start(self) -> bool:
+        return any(part.at_start for part in self.parts)
+
     def placed(self, real: Tensor) -> StackedMap:
         return replace(self, parts=tuple(part.placed(real) for part in self.parts))
 

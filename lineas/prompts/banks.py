@@ -42,6 +42,8 @@ class PromptSets:
     kind: str = ""
     """What the concept was taken for."""
     held_out: tuple[Prompts, Prompts, Prompts, Prompts] = ((), (), (), ())
+    contexts: tuple[Prompts, Prompts] = ((), ())
+    """What a language model reads before each source text, and before each target text."""
 
     @property
     def for_calibrating(self) -> tuple[Prompts, Prompts, Prompts] | None:

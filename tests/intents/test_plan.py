@@ -61,10 +61,25 @@ def test_every_part_can_be_replaced() -> None:
 
 def test_texts_are_planned_from_examples() -> None:
     lists = {"examples": ["rude"] * 4, "others": ["kind"] * 4}
-    removed, added = (plan_for(intent, "rudeness", is_text=True, **lists) for intent in (REMOVE, ADD))
-    assert removed.sets.source == added.sets.target == ("rude",) * 4
+    removed = plan_for(REMOVE, "rudeness", is_text=True, **lists)
+    assert removed.sets.source == ("rude",) * 4 and removed.sets.target == ("kind",) * 4
     assert removed.sites is None and removed.sets.for_calibrating is None
     with pytest.raises(PromptError, match="both lists are needed"):
         plan_for(REMOVE, "rudeness", is_text=True)
     with pytest.raises(ConfigError, match="Unknown intent 'hide'"):
         plan_for("hide", "rudeness", **lists)
+
+
+def test_adding_to_texts_compares_each_with_itself_after_an_example() -> None:
+    others = tuple(f"plain {number}" for number in range(6))
+    lists = {"examples": ("the sea", "a boat"), "others": others}
+    plan = plan_for(ADD, "the sea", is_text=True, **lists)
+    assert plan.sets.source == plan.sets.target == others
+    before, after = plan.sets.contexts
+    assert set(before) <= set(others) and not any(map(str.__eq__, before, others))
+    assert len(after) == len(others) and set(after) == {"the sea", "a boat"}
+    assert (plan.config.map, plan.config.coupling, plan.sites) == ("first_token", "pair", "norms")
+    assert plan.sets.preserve, "texts that are to stay as they are are there by themselves"
+    assert plan_for(ADD, "the sea", is_text=True, seed=1, **lists).sets.contexts != plan.sets.contexts
+    with pytest.raises(PromptError, match="others=… holds one text"):
+        plan_for(ADD, "the sea", is_text=True, examples=["the sea"], others=["plain"])

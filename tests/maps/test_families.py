@@ -99,5 +99,5 @@ def test_families_do_not_mix(map: Map, action: str) -> None:
 
 
 def test_an_unknown_kind_names_the_known_ones() -> None:
-    with pytest.raises(MapError, match="'affine', 'banded', 'gated', 'low_rank', 'shift', 'stacked'"):
+    with pytest.raises(MapError, match="'affine', 'banded', 'first_token', 'gated', 'low_rank', 'shift'"):
         map_from_tensors("cubic", {})

@@ -15,12 +15,16 @@ from torch.nn.functional import cross_entropy
 from lineas.adapters.devices import input_device
 from lineas.adapters.language.sites import language_sites
 from lineas.adapters.language.text_tokens import Tokens, text_tokens
-from lineas.errors import MismatchError, PromptError
+from lineas.errors import ConfigError, MismatchError, PromptError
 from lineas.fitting.problem import Group
 from lineas.fitting.text_problem import Continuations, TextProblem
 from lineas.modules.names import without_adapter
 from lineas.prompts.files import hash_prompts
 from lineas.steering.site import Site
+
+
+Contexts = tuple[Sequence[str], Sequence[str]]
+"""Of source and of target texts: one for each, or none at all."""
 
 
 class LanguageProblem(TextProblem):
@@ -31,6 +35,7 @@ class LanguageProblem(TextProblem):
     sites: a preset ("post_attention", "norms", "mlp", "attention") or patterns of module names.
     max_length: tokens per text, at least 1; longer texts are cut, with a warning.
     chat: texts are a user's messages, in the tokenizer's own chat template.
+    contexts: what stands before each source text, and before each target text; it is read and not compared.
     seed: for the same signature as other problems; nothing here is random.
 
     Rows are means over a text's own tokens: neither padding nor special tokens nor a template's words count.
@@ -52,6 +57,7 @@ class LanguageProblem(TextProblem):
         seed: int = 0,
         max_length: int = 256,
         chat: bool = False,
+        contexts: Contexts = ((), ()),
     ) -> None:
         config = getattr(model, "config", None)
         if config is None or getattr(config, "is_encoder_decoder", False):
@@ -66,8 +72,10 @@ class LanguageProblem(TextProblem):
         }
         self.model: Any = model
         self.tokenizer, self.seed = tokenizer, seed
+        before: dict[Group, Sequence[str]] = dict(zip(("source", "target"), contexts, strict=True))
         self._tokens = {
-            group: _tokenised(tokenizer, group, each, max_length, chat) for group, each in texts.items()
+            group: _tokenised(tokenizer, group, each, max_length, chat, before.get(group, ()))
+            for group, each in texts.items()
         }
         # Without the head: logits over the vocabulary can cost as much as all layers of a small model.
         inner = without_adapter(model)
@@ -79,7 +87,7 @@ class LanguageProblem(TextProblem):
             language_sites(components, sites or self.default_sites),
             {group: len(each) for group, each in texts.items()},
             base_model=_name(config),
-            prompts_hash=hash_prompts(*texts.values()),
+            prompts_hash=hash_prompts(*texts.values(), *filter(None, contexts)),
         )
 
     def run(self, group: Group, indices: Sequence[int]) -> None:
@@ -109,6 +117,12 @@ class LanguageProblem(TextProblem):
     def mask(self, site: Site, group: Group, indices: Sequence[int]) -> Tensor:
         """[b, s] True at the texts' own tokens."""
         return _padded([self._tokens[group][index].own for index in indices], False)
+
+    def tokens(self, site: Site, z: Tensor, group: Group, indices: Sequence[int]) -> Tensor:
+        """[b, s] True at each text's first token, laid out as z is: what `Map.at_start` asks for."""
+        first = torch.zeros(self.mask(site, group, indices).shape, dtype=torch.bool)
+        first[:, 0] = True
+        return first if z.ndim > 2 else first.flatten()
 
     def text_loss(self, group: Group, indices: Sequence[int]) -> Tensor:
         """[b] mean negative log-likelihood per token, in nats; 0 for a text of one token."""
@@ -185,13 +199,22 @@ class LanguageProblem(TextProblem):
 
 
 def _tokenised(
-    tokenizer: Any, group: Group, texts: Sequence[str], max_length: int, chat: bool
+    tokenizer: Any, group: Group, texts: Sequence[str], max_length: int, chat: bool, before: Sequence[str]
 ) -> list[Tokens]:
     if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
         raise PromptError(f"The {group} texts are {str(texts)[:80]!r}, expected a list of strings.")
     if max_length < 1:
         raise PromptError(f"max_length is {max_length}, expected at least 1 token.")
-    tokens = [_tokens(tokenizer, group, number, text, chat) for number, text in enumerate(texts)]
+    if before and chat:
+        raise ConfigError("A chat's texts have no contexts before them. Leave one of them out.")
+    if before and len(before) != len(texts):
+        raise PromptError(
+            f"There are {len(before)} contexts for {len(texts)} {group} texts. Give one to each."
+        )
+    tokens = [
+        _tokens(tokenizer, group, number, text, chat, before[number] if before else "")
+        for number, text in enumerate(texts)
+    ]
     long = sum(len(each.ids) > max_length for each in tokens)
     if long:
         warnings.warn(
@@ -202,8 +225,8 @@ def _tokenised(
     return [Tokens(each.ids[:max_length], each.own[:max_length]) for each in tokens]
 
 
-def _tokens(tokenizer: Any, group: Group, number: int, text: str, chat: bool) -> Tokens:
-    tokens = text_tokens(tokenizer, text, chat)
+def _tokens(tokenizer: Any, group: Group, number: int, text: str, chat: bool, before: str) -> Tokens:
+    tokens = text_tokens(tokenizer, text, chat, before=before)
     if not any(tokens.own):
         raise PromptError(f"{group.capitalize()} text {number} ({text[:40]!r}) has no tokens. Remove it.")
     return tokens

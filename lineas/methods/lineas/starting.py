@@ -24,6 +24,8 @@ def starting_parameters(
     """Parameters of the maps at these sites, from the rows of the untouched model."""
     kind = family(config.map).parameters
     assert kind is not None  # the options take no other family
+    if kind.reads_texts and not batches.problem.is_text:
+        raise ConfigError(f"map is {config.map!r}, which is for language models. Choose another map.")
     pooling = TokenPooling(kind.positions, config.seed) if kind.positions else None
     source = batches.rows("source", pooling) if pooling else {}
     target = batches.rows("target", pooling) if pooling else {}
