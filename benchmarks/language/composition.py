@@ -1,21 +1,27 @@
-"""Table D: two steerings at once. Sentences about the sea and about music are each made likelier, then both.
+"""Table D: two steerings at once. What a model writes is to be about the sea, about music, and about both.
 
-A continuation is about one of them when it holds one of its words; the words are common ones, counted alike
-with and without steering.
+Steerings are what `lineas.add` gives by default, from 32 sentences about each and 32 about anything. λ is the
+largest of a few at which sentences of another kind than those reported on become at most a tenth more
+perplexing. A continuation is about a concept when it holds one of its words; the words are common ones,
+counted alike with and without steering. Prompting puts an example of each concept before the opening.
 """
 
 from __future__ import annotations
 
+import random
 import re
 import time
+from collections.abc import Sequence
 from typing import Any
 
-from benchmarks.language.cells import DATA, Bench, Budget, Variant
+from benchmarks.language.cells import DATA, Bench, Budget
+from benchmarks.results import Key
+from lineas.adapters.intents import add
 from lineas.adapters.language.writing import continuations
 from lineas.apply.hooks import steer
-from lineas.evaluation.language.perplexity import perplexity
+from lineas.evaluation.language.perplexity import fluency, perplexity
 from lineas.evaluation.rates import joint_rate, presence_rate
-from lineas.prompts.files import read_prompts
+from lineas.prompts.files import hash_prompts, read_prompts
 from lineas.steering.steering import Steering
 
 CONCEPTS = {
@@ -24,33 +30,32 @@ CONCEPTS = {
     "music": "music song songs sing sang singing singer piano guitar violin drum drums band concert melody "
     "tune choir orchestra opera note notes voice dance",
 }
-WAYS = ("none", "sea", "music", "sequence", "sum")
+WAYS = ("none", "prompting", "sea", "music", "sea and music")
+STRENGTHS = (1.0, 1.25, 1.5, 2.0, 2.5, 3.0)
+MOST = 1.1
+"""By how much perplexity may rise where λ is chosen."""
 
 
 def composition(bench: Bench, quick: bool, seeds: list[int], budget: Budget) -> None:
-    """Fill table D: what is found in continuations of plain openings, and the perplexity."""
+    """Fill table D: what is found in continuations of plain openings, their fluency, and the perplexity."""
     openings = read_prompts(DATA / "plain_openings.txt")[: 3 if quick else None]
     for way in WAYS:
         for seed in seeds:
             if budget.over:
                 return
-            key = {
-                "kind": "composition",
-                "model": bench.name,
-                "way": way,
-                "seed": seed,
-                "samples": bench.samples,
-            }
+            key = _key(bench, "additions", way=way, seed=seed, samples=bench.samples)
             bench.results.compute(key, lambda way=way, seed=seed: _cell(bench, quick, way, openings, seed))
 
 
-def _cell(bench: Bench, quick: bool, way: str, openings: Any, seed: int) -> dict[str, Any]:
+def _cell(bench: Bench, quick: bool, way: str, openings: Sequence[str], seed: int) -> dict[str, Any]:
     began = time.perf_counter()
     steering = _steering(bench, quick, way)
-    with steer(bench.model, [steering] if steering else []):
+    strength = _strength(bench, quick, way, steering) if steering else 0.0
+    read = [_prompted(opening, number) for number, opening in enumerate(openings)]
+    with steer(bench.model, [steering] if steering else [], strength if steering else 1.0):
         made = continuations(
-            bench.model, bench.tokenizer, openings, samples=bench.samples, seed=seed, sampling=bench.sampling,
-            batch=bench.batch,
+            bench.model, bench.tokenizer, read if way == "prompting" else openings,
+            samples=bench.samples, seed=seed, sampling=bench.sampling, batch=bench.batch,
         )  # fmt: skip
         quality = perplexity(bench.model, bench.tokenizer, bench.corpus.text)
     texts = [text for each in made for text in each]
@@ -59,29 +64,68 @@ def _cell(bench: Bench, quick: bool, way: str, openings: Any, seed: int) -> dict
     rates["both"] = joint_rate(found["sea"], found["music"])
     return {
         "seconds": round(time.perf_counter() - began, 1),
+        "strength": strength,
         "perplexity": quality.value,
+        "fluency": fluency(bench.model, bench.tokenizer, openings, made).value,
         "rates": {name: [rate.hits, rate.total] for name, rate in rates.items()},
         "examples": texts[:3],
     }
 
 
+def _prompted(opening: str, number: int) -> str:
+    """An opening after a sentence about each concept."""
+    draw = random.Random(number)
+    return " ".join([*(draw.choice(read_prompts(DATA / f"{name}.txt")) for name in CONCEPTS), opening])
+
+
 def _steering(bench: Bench, quick: bool, way: str) -> Steering | None:
-    if way == "none":
+    if way in ("none", "prompting"):
         return None
-    if way in CONCEPTS:
-        return _fitted(bench, quick, way)
-    first, second = (_fitted(bench, quick, name) for name in CONCEPTS)
-    return first.compose(second, mode=way)  # type: ignore[arg-type]
+    fitted = [_fitted(bench, quick, name) for name in way.split(" and ")]
+    return fitted[0] if len(fitted) == 1 else fitted[0].compose(fitted[1], mode="sum")
 
 
 def _fitted(bench: Bench, quick: bool, name: str) -> Steering:
-    options = {"steps": 2} if quick else {}
-    texts = read_prompts(DATA / f"{name}.txt")
-    corpus = bench.with_sets(bench.corpus.preserve[:32], texts)
-    fitted = corpus.fitted(Variant(f"add {name}", "lineas", options=options))
-    if isinstance(fitted, str):
-        raise SystemExit(fitted)
-    return fitted[0]
+    lists = {"examples": read_prompts(DATA / f"{name}.txt"), "others": read_prompts(DATA / "plain.txt")}
+    if quick:
+        lists = {key: texts[:3] for key, texts in lists.items()}
+    options = {"steps": 2, "preserve": []} if quick else {}
+    key = _key(bench, "fit of an addition", concept=name, prompts=hash_prompts(*lists.values()), **options)
+    path = bench.folder / f"add-{name}-{bench.name.replace('/', '-')}{'-quick' if quick else ''}.safetensors"
+    if not path.is_file():
+        bench.results.forget(key)
+
+    def fit() -> dict[str, Any]:
+        began, start = time.perf_counter(), time.process_time()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        add(bench.model, name, tokenizer=bench.tokenizer, **lists, **options).save(path)
+        spent = {"seconds": time.perf_counter() - began, "cpu_seconds": time.process_time() - start}
+        return {name: round(value, 1) for name, value in spent.items()}
+
+    bench.results.compute(key, fit)
+    return Steering.load(path)
+
+
+def _strength(bench: Bench, quick: bool, way: str, steering: Steering) -> float:
+    """The largest λ at which the sentences that no fit and no table has stay readable enough."""
+    texts = bench.corpus.preserve[: 2 if quick else None]
+
+    def perplexities() -> dict[str, Any]:
+        found = {"0": perplexity(bench.model, bench.tokenizer, texts).value}
+        for strength in STRENGTHS:
+            with steer(bench.model, steering, strength):
+                found[str(strength)] = perplexity(bench.model, bench.tokenizer, texts).value
+            if found[str(strength)] > MOST * found["0"]:
+                break
+        return found
+
+    found = bench.results.compute(_key(bench, "strengths of an addition", way=way), perplexities)
+    fitting = [float(s) for s, value in found.items() if value <= MOST * found["0"]]
+    return max(fitting) or min(STRENGTHS)
+
+
+def _key(bench: Bench, kind: str, **rest: Any) -> Key:
+    return {"kind": kind, "model": bench.name, **rest}
 
 
 def _about(text: str, words: str) -> bool:

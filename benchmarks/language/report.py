@@ -20,7 +20,9 @@ TITLES = {
 }
 TITLE_D = """### Table D: two steerings at once
 
-Share of continuations of plain openings that are about it:
+Steerings are what `lineas.add` gives by default from 32 sentences about each, at the largest λ at which
+sentences of their own become at most a tenth more perplexing. Share of continuations of plain openings that
+are about it; how perplexing they are to the untouched model; and an encyclopaedia's perplexity when steered:
 """
 
 
@@ -99,22 +101,22 @@ def _fit_name(key: Key) -> str:
 
 def _composition(results: Results, model: str) -> str:
     cells: dict[str, list[Any]] = {}
-    for key, value in results.find(kind="composition", model=model):
+    for key, value in results.find(kind="additions", model=model):
         cells.setdefault(key["way"], []).append(value)
     if not cells:
         return ""
     names = list(next(iter(cells.values()))[0]["rates"])
-    lines = [f"| steerings | {' | '.join(names)} | perplexity |", "|---|" + "---:|" * (len(names) + 1)]
+    head = ["steerings, λ", *names, "continuations", "perplexity"]
+    lines = [f"| {' | '.join(head)} |", "|---|" + "---:|" * (len(head) - 1)]
+    base = cells["none"][0]["perplexity"] if "none" in cells else None
     for way, values in cells.items():
         rates = [Rate(*map(sum, zip(*(v["rates"][name] for v in values), strict=True))) for name in names]
-        lines.append(f"| {way} | {' | '.join(map(str, rates))} | {values[0]['perplexity']:.2f} |")
-    return "\n".join(
-        [
-            TITLE_D,
-            *lines,
-            "",
-        ]
-    )
+        fluent = sum(value["fluency"] for value in values) / len(values)
+        strength, quality = values[0]["strength"], values[0]["perplexity"]
+        rise = f": {quality / base - 1:+.1%}" if base and strength else ""
+        label = f"{way}, {strength:g}" if strength else way
+        lines.append(f"| {label} | {' | '.join(map(str, rates))} | {fluent:.1f} | {quality:.2f}{rise} |")
+    return "\n".join([TITLE_D, *lines, ""])
 
 
 def _pareto(rows: Rows, path: Path) -> Path | None:

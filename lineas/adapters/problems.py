@@ -17,8 +17,8 @@ from lineas.methods.registry import method_named
 from lineas.steering.steering import Steering
 
 if TYPE_CHECKING:
-    from lineas.adapters.language.problem import Contexts
     from lineas.adapters.images.recipes import Recipe
+    from lineas.adapters.language.problem import Contexts
     from lineas.fitting.progress import Callback
 
 __all__ = ["fit", "load_pipeline", "problem_for"]
@@ -91,7 +91,7 @@ def problem_for(
     seed: int = 0,
     max_length: int | None = None,
     chat: bool = False,
-    contexts: Contexts = ((), ()),
+    contexts: Contexts = (),
 ) -> Problem:
     """What a method or a `Trainer` needs, for any model that `fit` takes; the arguments are those of `fit`.
 

@@ -28,7 +28,7 @@ class TextStart:
 
 
 def first_tokens(call: Call, device: torch.device) -> Tensor:
-    """[b or 1, s] True at each text's first token, whichever side is padded; nowhere once it is in a cache."""
+    """[b or 1, s] True at each text's first token, whichever side is padded; nowhere if it is in a cache."""
     order = torch.arange(call.shape[1], device=device)
     if call.before:
         return torch.zeros_like(order, dtype=torch.bool)[None]

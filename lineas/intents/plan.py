@@ -12,13 +12,13 @@ from lineas.errors import ConfigError, PromptError
 from lineas.intents.settings import settings_for
 from lineas.methods.lineas.config import TrainConfig
 from lineas.prompts.banks import ADD, EVERYDAY, INTENTS, SCENES, PromptSets, label, prompt_sets
-from lineas.prompts.files import neutral_captions
+from lineas.prompts.files import neutral_captions, plain_statements
 from lineas.prompts.kinds import guessed_kind
 
 HELD_OUT = 48
 """Pairs of prompts to measure on: a third to calibrate the strength, the rest for a report."""
 PRESERVED = 96
-"""Everyday sentences that a language model is held to, where none are given."""
+"""Everyday captions that a language model is held to in a removal or swap, where none are given."""
 SHOWN = 3
 
 
@@ -134,16 +134,23 @@ def _own_sets(
         )
     with_it, without, kept = tuple(examples), tuple(others), tuple(preserve or ())
     if is_text and preserve is None:
-        kept = neutral_captions()[:PRESERVED]
+        kept = plain_statements() if intent == ADD else neutral_captions()[:PRESERVED]
     first, second = (without, with_it) if intent == ADD else (with_it, without)
     return PromptSets(first, second, kept, label(intent, concept, to))
 
 
 def _in_context(sets: PromptSets, seed: int) -> PromptSets:
-    """Sets whose pairs are the same text, after another source text and after a target text."""
+    """Sets whose pairs are the same text, after another source text and after a target text.
+
+    Every other preserve text stands after one of its kind, the others alone.
+    """
     texts, examples = sets.source, sets.target
     if len(texts) < 2:
         raise PromptError("others=… holds one text, and each is read after another of them. Give more (32).")
     draw = Random(seed)
     plain = tuple(texts[(i + draw.randrange(1, len(texts))) % len(texts)] for i in range(len(texts)))
-    return replace(sets, target=texts, contexts=(plain, tuple(draw.choice(examples) for _ in texts)))
+    about = tuple(draw.choice(examples) for _ in texts)
+    kept = tuple(
+        text if number % 2 else "" for number, text in enumerate(sets.preserve[-1:] + sets.preserve[:-1])
+    )
+    return replace(sets, target=texts, contexts=(plain, about, kept))

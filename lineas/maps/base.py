@@ -137,7 +137,7 @@ class Map(ABC):
 
     @property
     def at_start(self) -> bool:
-        """True where `placed` wants the first token of each text that a language model reads, and no other."""
+        """True where `placed` wants the first token of each text of a language model, and no other."""
         return False
 
     @property

@@ -42,8 +42,9 @@ class PromptSets:
     kind: str = ""
     """What the concept was taken for."""
     held_out: tuple[Prompts, Prompts, Prompts, Prompts] = ((), (), (), ())
-    contexts: tuple[Prompts, Prompts] = ((), ())
-    """What a language model reads before each source text, and before each target text."""
+    contexts: tuple[Prompts, ...] = ()
+    """What a language model reads before each text, of source, target and preserve; none where they stand
+    alone."""
 
     @property
     def for_calibrating(self) -> tuple[Prompts, Prompts, Prompts] | None:

@@ -68,6 +68,12 @@ def neutral_captions() -> tuple[str, ...]:
     return parse_prompts(files(__package__).joinpath("neutral.txt").read_text(encoding="utf-8"))
 
 
+@lru_cache(maxsize=1)
+def plain_statements() -> tuple[str, ...]:
+    """32 statements of fact and instructions, to which a language model is held that is to add a topic."""
+    return parse_prompts(files(__package__).joinpath("statements.txt").read_text(encoding="utf-8"))
+
+
 def hash_prompts(*sets: Iterable[str]) -> str:
     """SHA-256 (64 hex digits) of prompt sets; sets, their order and every character count."""
     text = json.dumps([list(prompts) for prompts in sets], ensure_ascii=True, separators=(",", ":"))

@@ -49,10 +49,12 @@ def run(folder: Path, *words: str) -> str:
 def test_tables_are_filled_and_a_rerun_computes_nothing(tmp_path: Path, monkeypatch: Any) -> None:
     text = run(tmp_path, "A", "D", "--rows", "LinEAS")
     assert "Table A" in text and "| LinEAS, 1 |" in text and "| none |" in text
-    assert "Table D" in text and "| sequence |" in text
+    assert "Table D" in text and "| sea and music, " in text and "| prompting |" in text
     lines = (tmp_path / "language.jsonl").read_text().splitlines()
     kinds = {json.loads(line)["key"]["kind"] for line in lines}
-    assert kinds == {"machine", "row", "fit", "knowledge", "toxicity", "composition"}
+    assert kinds == {"machine", "row", "fit", "knowledge", "toxicity", "additions"} | {
+        f"{what} of an addition" for what in ("fit", "strengths")
+    }
     monkeypatch.setattr(Bench, "_fit", lambda *_: pytest.fail("fitted again"))
     monkeypatch.setattr(
         "benchmarks.language.cells.text_figures", lambda *_, **__: pytest.fail("measured again")

@@ -75,8 +75,9 @@ def test_adding_to_texts_compares_each_with_itself_after_an_example() -> None:
     lists = {"examples": ("the sea", "a boat"), "others": others}
     plan = plan_for(ADD, "the sea", is_text=True, **lists)
     assert plan.sets.source == plan.sets.target == others
-    before, after = plan.sets.contexts
+    before, after, kept = plan.sets.contexts
     assert set(before) <= set(others) and not any(map(str.__eq__, before, others))
+    assert len(kept) == len(plan.sets.preserve) and kept[1] == plan.sets.preserve[0] and kept[2] == ""
     assert len(after) == len(others) and set(after) == {"the sea", "a boat"}
     assert (plan.config.map, plan.config.coupling, plan.sites) == ("first_token", "pair", "norms")
     assert plan.sets.preserve, "texts that are to stay as they are are there by themselves"

@@ -39,5 +39,5 @@ def test_it_needs_to_know_the_tokens() -> None:
 
 def test_image_models_are_refused() -> None:
     pipelines = pytest.importorskip("toys.pipelines")
-    with pytest.raises(ConfigError, match="first_token.*for language models"):
+    with pytest.raises(ConfigError, match=r"first_token.*for language models"):
         fit(pipelines.sd1(), pipelines.SOURCE, pipelines.TARGET, map="first_token", steps=1)

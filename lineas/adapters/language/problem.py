@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy
 
 from lineas.adapters.devices import input_device
 from lineas.adapters.language.sites import language_sites
-from lineas.adapters.language.text_tokens import Tokens, text_tokens
+from lineas.adapters.language.text_tokens import Tokens, text_after, text_tokens
 from lineas.errors import ConfigError, MismatchError, PromptError
 from lineas.fitting.problem import Group
 from lineas.fitting.text_problem import Continuations, TextProblem
@@ -22,9 +22,8 @@ from lineas.modules.names import without_adapter
 from lineas.prompts.files import hash_prompts
 from lineas.steering.site import Site
 
-
-Contexts = tuple[Sequence[str], Sequence[str]]
-"""Of source and of target texts: one for each, or none at all."""
+Contexts = Sequence[Sequence[str]]
+"""Of source, target and preserve texts: one for each text, which may be empty, or none at all."""
 
 
 class LanguageProblem(TextProblem):
@@ -35,7 +34,8 @@ class LanguageProblem(TextProblem):
     sites: a preset ("post_attention", "norms", "mlp", "attention") or patterns of module names.
     max_length: tokens per text, at least 1; longer texts are cut, with a warning.
     chat: texts are a user's messages, in the tokenizer's own chat template.
-    contexts: what stands before each source text, and before each target text; it is read and not compared.
+    contexts: what stands before each text, of source, target and preserve; it is read and not compared, nor
+    is the first token of a text whose context is empty.
     seed: for the same signature as other problems; nothing here is random.
 
     Rows are means over a text's own tokens: neither padding nor special tokens nor a template's words count.
@@ -57,7 +57,7 @@ class LanguageProblem(TextProblem):
         seed: int = 0,
         max_length: int = 256,
         chat: bool = False,
-        contexts: Contexts = ((), ()),
+        contexts: Contexts = (),
     ) -> None:
         config = getattr(model, "config", None)
         if config is None or getattr(config, "is_encoder_decoder", False):
@@ -72,7 +72,7 @@ class LanguageProblem(TextProblem):
         }
         self.model: Any = model
         self.tokenizer, self.seed = tokenizer, seed
-        before: dict[Group, Sequence[str]] = dict(zip(("source", "target"), contexts, strict=True))
+        before: dict[Group, Sequence[str]] = dict(zip(texts, contexts, strict=False))
         self._tokens = {
             group: _tokenised(tokenizer, group, each, max_length, chat, before.get(group, ()))
             for group, each in texts.items()
@@ -212,7 +212,7 @@ def _tokenised(
             f"There are {len(before)} contexts for {len(texts)} {group} texts. Give one to each."
         )
     tokens = [
-        _tokens(tokenizer, group, number, text, chat, before[number] if before else "")
+        _tokens(tokenizer, group, number, text, chat, before[number] if before else None)
         for number, text in enumerate(texts)
     ]
     long = sum(len(each.ids) > max_length for each in tokens)
@@ -225,8 +225,8 @@ def _tokenised(
     return [Tokens(each.ids[:max_length], each.own[:max_length]) for each in tokens]
 
 
-def _tokens(tokenizer: Any, group: Group, number: int, text: str, chat: bool, before: str) -> Tokens:
-    tokens = text_tokens(tokenizer, text, chat, before=before)
+def _tokens(tokenizer: Any, group: Group, number: int, text: str, chat: bool, before: str | None) -> Tokens:
+    tokens = text_tokens(tokenizer, text, chat) if before is None else text_after(tokenizer, before, text)
     if not any(tokens.own):
         raise PromptError(f"{group.capitalize()} text {number} ({text[:40]!r}) has no tokens. Remove it.")
     return tokens

@@ -19,12 +19,8 @@ class Tokens:
     own: list[bool]
 
 
-def text_tokens(
-    tokenizer: Any, text: str, chat: bool = False, answer: bool = False, before: str = ""
-) -> Tokens:
+def text_tokens(tokenizer: Any, text: str, chat: bool = False, answer: bool = False) -> Tokens:
     """The tokens of a text; special ones are not its own, also those that the text itself has.
-
-    before: a text that stands before it, whose tokens are not its own.
 
     chat: put it as a user's message into the tokenizer's own template, whose words are not the text's own
     either. answer: then also begin the model's answer, as for generation. A start token that both a template
@@ -32,8 +28,6 @@ def text_tokens(
     """
     if chat:
         return _message(tokenizer, text, answer)
-    if before:
-        return _after(tokenizer, before, text)
     encoded = tokenizer(text, return_special_tokens_mask=True, truncation=False, verbose=False)
     ids, added = list(encoded["input_ids"]), list(encoded["special_tokens_mask"])
     if len(ids) > 1 and ids[0] == ids[1] == tokenizer.bos_token_id:
@@ -42,9 +36,10 @@ def text_tokens(
     return Tokens(ids, [not mark and token not in special for token, mark in zip(ids, added, strict=True)])
 
 
-def _after(tokenizer: Any, before: str, text: str) -> Tokens:
-    whole, head = (text_tokens(tokenizer, each) for each in (f"{before} {text}", before))
-    end = max((place + 1 for place, own in enumerate(head.own) if own), default=0)
+def text_after(tokenizer: Any, before: str, text: str) -> Tokens:
+    """The tokens of a text after another, which are not its own; neither is the very first token of all."""
+    whole, head = (text_tokens(tokenizer, each) for each in (f"{before} {text}".lstrip(), before))
+    end = max((place + 1 for place, own in enumerate(head.own) if own), default=1)
     return Tokens(whole.ids, [own and place >= end for place, own in enumerate(whole.own)])
 
 

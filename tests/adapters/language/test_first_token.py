@@ -73,10 +73,12 @@ def test_contexts_are_read_and_not_compared() -> None:
         before = len(contexts[0][number].split())
         assert tokens.ids == words(f"{contexts[0][number]} {text}").input_ids
         assert tokens.own == [False] * (1 + before) + [True] * len(text.split())
+    alone = LanguageProblem(made, tokenizer(specials=False), SOURCE, SOURCE, contexts=([""] * len(SOURCE),))
+    assert alone._tokens["source"][0].own == [False] + [True] * (len(SOURCE[0].split()) - 1)
     plain = LanguageProblem(made, words, SOURCE, SOURCE)
     assert plain.prompts_hash != problem.prompts_hash
     with pytest.raises(PromptError, match="1 contexts for 4 source texts"):
-        LanguageProblem(made, words, SOURCE, TARGET, contexts=(["one"], ()))
+        LanguageProblem(made, words, SOURCE, TARGET, contexts=(["one"],))
     with pytest.raises(ConfigError, match="chat's texts have no contexts"):
         LanguageProblem(made, words, SOURCE, TARGET, contexts=contexts, chat=True)
 
