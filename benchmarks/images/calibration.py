@@ -33,7 +33,7 @@ from lineas.scenes.bundled import CLIP, load_pipeline
 from lineas.steering.steering import Steering
 
 FIGURES = ("done", "all_kept")
-COST, BY_CLIP = "cost", "CLIP"
+COST, BY_CLIP, ENDS = "cost", "CLIP", "ends"
 Row = dict[str, Any]
 """Whether CLIP tells the images apart, its [along, off] at the strengths drawn, its seconds of one core; and
 of each calibration the range and the rates."""
@@ -77,6 +77,15 @@ def measured(bench: Bench, made: Plan, concept: str, steering: Steering) -> Row:
     return {**figures, "others_kept": report["others_kept"]}
 
 
+def at_the_ends(bench: Bench, row: Row, intent: str, concept: str) -> Row:
+    """Rates of the detector at the upper end of each range."""
+    made = bench.plan(intent, concept, 0)
+    by_cost = Steering.load(bench.folder / f"{made.sets.file_name}-0.safetensors")
+    fitted = by_cost.at(1 / row[COST]["strength_unit"])
+    ends = {by: row[by]["strength_unit"] * row[by]["usable_to"] for by in (COST, BY_CLIP)}
+    return {by: {"end": end, **measured(bench, made, concept, fitted.at(end))} for by, end in ends.items()}
+
+
 def page(results: Results, weights: Mapping[str, str]) -> str:
     """A row for each steering, and the means of an intent over those that CLIP tells apart.
 
@@ -93,11 +102,17 @@ def page(results: Results, weights: Mapping[str, str]) -> str:
     ]  # fmt: skip
     for model in weights:
         rows = {
-            intent: {key["concept"]: row for key, row in results.find(weights=weights[model], intent=intent)}
+            intent: {
+                key["concept"]: row
+                for key, row in results.find(weights=weights[model], intent=intent)
+                if "kind" not in key
+            }
             for intent in INTENTS
         }
         tables = [_table(intent, found) for intent, found in rows.items() if found]
         parts += [f"## {model}", *tables] if tables else []
+        ends = results.find(weights=weights[model], kind=ENDS)
+        parts += [_ends(f"{key['intent']} {key['concept']}", row) for key, row in ends]
     return "\n\n".join(parts) + "\n"
 
 
@@ -119,9 +134,17 @@ def _table(intent: str, found: dict[str, Row]) -> str:
     return table((intent, "λ by cost", "at 1", "λ by CLIP", "at 1"), rows)
 
 
+def _ends(name: str, row: Row) -> str:
+    ends = (f"by {by} {row[by]['end']:.2f}, {_rates(row[by])}" for by in (COST, BY_CLIP))
+    return f"{name}, at the upper ends of use in strengths of the fit: {'; '.join(ends)}."
+
+
+def _rates(row: Row) -> str:
+    return " / ".join(f"{pooled([row[name]]).value:.0%}" for name in (*FIGURES, "others_kept"))
+
+
 def _cells(row: Row) -> tuple[str, str]:
-    rates = (f"{pooled([row[name]]).value:.0%}" for name in (*FIGURES, "others_kept"))
-    return f"{row['strength_unit']:g} ({row['usable_from']:g}–{row['usable_to']:g})", " / ".join(rates)
+    return f"{row['strength_unit']:g} ({row['usable_from']:g}–{row['usable_to']:g})", _rates(row)
 
 
 def rows_of(bench: Bench, concepts: Sequence[str] | None) -> Iterator[tuple[str, str]]:
@@ -139,6 +162,7 @@ def main() -> None:
     parser.add_argument("--steerings", type=Path, default=Path("intents"))
     parser.add_argument("--output", type=Path, default=Path("docs/results"))
     parser.add_argument("--concepts", nargs="+", help="in the words of an intent (default: all)")
+    parser.add_argument("--ends", action="store_true", help="and what is left at the upper ends of use")
     parser.add_argument("--render", action="store_true", help="write the page alone")
     arguments = parser.parse_args()
     results, model = Results(arguments.output / "calibration.jsonl"), arguments.model
@@ -149,8 +173,11 @@ def main() -> None:
             ClipScore.load(CLIP),
         )
         for intent, concept in rows_of(bench, arguments.concepts):
-            row = partial(compared, bench, clip, intent, concept)
-            print(intent, concept, results.compute(row_key(bench.weights, intent, concept), row), flush=True)
+            key = row_key(bench.weights, intent, concept)
+            row = results.compute(key, partial(compared, bench, clip, intent, concept))
+            if arguments.ends and row["told_apart"] and BY_CLIP in row:
+                results.compute({**key, "kind": ENDS}, partial(at_the_ends, bench, row, intent, concept))
+            print(intent, concept, flush=True)
     (arguments.output / "calibration.md").write_text(page(results, weights), encoding="utf-8")
 
 
