@@ -55,6 +55,7 @@ def steer(
     strengths = strengths_for(strength, len(steerings))
     regions: list[Region] = [mask_region(mask)] if mask is not None else []
     if (chosen := token_region("all" if where is None else where)) is not None:
+        _refuse_without_effect(steerings, where)
         regions.append(chosen)
     if schedule is not None:
         sites = {site: map for one in steerings for site, map in one.maps.items()}
@@ -82,6 +83,16 @@ def steer(
     except BaseException:
         undo()
         raise
+
+
+def _refuse_without_effect(steerings: Sequence[Steering], where: Any) -> None:
+    """Raise `ConfigError` for a region of later tokens and a steering of the first one."""
+    at_start = (map.at_start for one in steerings for map in one.maps.values())
+    if isinstance(where, str) and any(at_start):
+        raise ConfigError(
+            f"The steering acts on the first token of a text, and where={where!r} leaves that alone: nothing "
+            "would be steered. Leave where out; later tokens read the first one as far as they see fit."
+        )
 
 
 def check_not_compiled(components: Mapping[str, nn.Module], modules: Mapping[Site, nn.Module]) -> None:

@@ -64,6 +64,16 @@ def test_only_the_first_of_a_cached_text_is_steered() -> None:
     torch.testing.assert_close(rest, whole[:, 3:], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("where", ["last", "generated"])
+def test_regions_that_leave_the_first_token_alone_are_refused(where: str) -> None:
+    made = model("Llama")
+    with (
+        pytest.raises(ConfigError, match="nothing would be steered"),
+        steer(made, steering_for(made), where=where),
+    ):
+        pass
+
+
 def test_contexts_are_read_and_not_compared() -> None:
     made, words = model("Llama"), tokenizer()
     contexts = (TARGET[: len(SOURCE)], SOURCE)
