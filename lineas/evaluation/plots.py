@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 # Distinguishable with every common kind of colour blindness (Okabe and Ito, 2008), without their yellow.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#555555")
+LINES = ("-", "--", ":", "-.")
+"""Of curves that may lie on each other: all are seen."""
 
 
 def cost_curve(costs: Sequence[float] | Mapping[str, Sequence[float]], title: str = "") -> Figure:
@@ -78,7 +80,8 @@ def strength_curve(sweep: Sweep, names: Sequence[str] | None = None, title: str 
         )
     figure, axes = _figure(title, "strength λ", chosen[0] if len(chosen) == 1 else "")
     for i, name in enumerate(chosen):
-        axes.plot(sweep.strengths, sweep.values(name), color=_colour(i), marker="o", markersize=4, label=name)
+        line = {"color": _colour(i), "linestyle": LINES[i % len(LINES)], "marker": "o", "markersize": 4}
+        axes.plot(sweep.strengths, sweep.values(name), label=name, **line)
         if interval := sweep.interval(name):
             low, high = zip(*interval, strict=True)
             axes.fill_between(sweep.strengths, low, high, color=_colour(i), alpha=0.15, linewidth=0)

@@ -47,6 +47,7 @@ def test_a_rate_has_its_interval_and_a_mean_has_none() -> None:
     (axes,) = strength_curve(SWEEP).axes
     assert labels(axes) == ["presence", "change"]
     assert len(axes.collections) == 1
+    assert len({line.get_linestyle() for line in axes.lines}) == 2, "equal curves are both seen"
     (axes,) = strength_curve(SWEEP, ["change"]).axes
     assert axes.get_ylabel() == "change"
     with pytest.raises(ConfigError, match="presence, change"):
