@@ -18,6 +18,7 @@ class Run:
 
     held_out_…: prompts that the strength is calibrated on; none leaves it. Twins are source prompts in words
     that ask for what is wanted. clip: an open_clip model that judges images of them, to calibrate by.
+    contexts: what a language model reads before each text of source, target and preserve.
     """
 
     model: str
@@ -26,6 +27,7 @@ class Run:
     target: tuple[str, ...]
     config: dict[str, Any]
     preserve: tuple[str, ...] = ()
+    contexts: tuple[tuple[str, ...], ...] = ()
     label: str = ""
     task: str | None = None
     recipe: str | None = None
@@ -83,11 +85,15 @@ def _run(told: Any) -> Run:
     values: dict[str, Any] = {
         name: tuple(v) if isinstance(v, list) else v for name, v in told.items() if name in known
     }
+    contexts = values.get("contexts", ())
+    values["contexts"] = tuple(tuple(each) if isinstance(each, list) else each for each in contexts)
     run = Run(**values)
-    texts = {name: value for name, value in values.items() if name not in (*_LISTS, "config", "chat")}
+    others = (*_LISTS, "config", "chat", "contexts")
+    texts = {name: value for name, value in values.items() if name not in others}
     wrong = [name for name, value in texts.items() if not isinstance(value, str | None)]
     wrong += [name for name in ("model", "output", "label") if getattr(run, name) is None]
     wrong += ["chat"] * (not isinstance(run.chat, bool))
+    wrong += ["contexts"] * (not all(_is_list_of_texts(each, False) for each in run.contexts))
     wrong += [name for name in _LISTS if not _is_list_of_texts(getattr(run, name), name == "sites")]
     if wrong or not isinstance(run.config, dict) or not all(isinstance(key, str) for key in run.config):
         raise TypeError(f"{', '.join([*wrong, 'config'])} cannot be read")

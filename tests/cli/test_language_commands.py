@@ -34,6 +34,20 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def test_a_topic_is_added_and_the_first_token_carries_it(lineas: Any, folder: Path) -> None:
+    words = ("add", "warmth", "--model", "model", "--examples", "target.txt", "--others", "source.txt")
+    kept = ("--preserve", "preserve.txt")
+    code, _, err = lineas(*words, *kept, "--steps", 2, "--output", "warm.safetensors")
+    assert code == 0, err
+    steering = Steering.load("warm.safetensors")
+    assert {map.kind for map in steering.maps.values()} == {"first_token"}
+    assert steering.provenance.settings["cost"] < steering.provenance.settings["cost_at_start"]
+    code, out, _ = lineas("generate", "the cold", "--model", "model", "--steering", "warm.safetensors:1.5")
+    assert code == 0 and out
+    code, _, err = lineas(*words, "--preset", "paper", "--steps", 2, "--output", "paper.safetensors")
+    assert code == 0, err
+
+
 def test_a_steering_is_trained_and_evaluated(lineas: Any, folder: Path) -> None:
     pytest.importorskip("profanity_check")
     pytest.importorskip("lm_eval")

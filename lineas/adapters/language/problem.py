@@ -205,9 +205,9 @@ def _tokenised(
         raise PromptError(f"The {group} texts are {str(texts)[:80]!r}, expected a list of strings.")
     if max_length < 1:
         raise PromptError(f"max_length is {max_length}, expected at least 1 token.")
-    if before and chat:
+    if before and texts and chat:
         raise ConfigError("A chat's texts have no contexts before them. Leave one of them out.")
-    if before and len(before) != len(texts):
+    if before and texts and len(before) != len(texts):
         raise PromptError(
             f"There are {len(before)} contexts for {len(texts)} {group} texts. Give one to each."
         )

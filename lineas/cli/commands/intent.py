@@ -143,6 +143,7 @@ def _asked(args: argparse.Namespace, plan: Plan, output: str) -> Run:
         source=sets.source,
         target=sets.target,
         preserve=sets.preserve,
+        contexts=sets.contexts,
         label=sets.label,
         config=asdict(plan.config),
         task=args.task,

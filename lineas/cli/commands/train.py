@@ -159,6 +159,7 @@ def _calibrated(
         source=asked.held_out_source,
         target=asked.held_out_target,
         preserve=asked.held_out_preserve,
+        contexts=(),
     )
     way, seed = None, config.seed + HELD_OUT_SEED
     if judge is not None:
@@ -181,6 +182,7 @@ def build_problem(model: models.Model, asked: Run, seed: int) -> Problem:
         tokenizer=model.tokenizer,
         seed=seed,
         chat=asked.chat,
+        contexts=asked.contexts,
     )
 
 
