@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
@@ -80,7 +80,12 @@ def strength_curve(sweep: Sweep, names: Sequence[str] | None = None, title: str 
         )
     figure, axes = _figure(title, "strength λ", chosen[0] if len(chosen) == 1 else "")
     for i, name in enumerate(chosen):
-        line = {"color": _colour(i), "linestyle": LINES[i % len(LINES)], "marker": "o", "markersize": 4}
+        line: dict[str, Any] = {
+            "color": _colour(i),
+            "linestyle": LINES[i % len(LINES)],
+            "marker": "o",
+            "markersize": 4,
+        }
         axes.plot(sweep.strengths, sweep.values(name), label=name, **line)
         if interval := sweep.interval(name):
             low, high = zip(*interval, strict=True)
