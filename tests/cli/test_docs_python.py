@@ -40,6 +40,7 @@ def given(page: str) -> dict[str, Any]:
         "preserve": words.PRESERVE,
         "rude_sentences": language.SOURCE,
         "civil_sentences": language.TARGET,
+        "sea_sentences": language.TARGET,
         **dict.fromkeys(("plain_sentences", "other_texts"), language.PRESERVE),
         "steering": load("civil.safetensors" if texts else "no-fog.safetensors"),
         "other": load("other.safetensors"),
