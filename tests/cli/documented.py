@@ -36,6 +36,7 @@ def set_up(folder: Path) -> None:
     images, texts = (pipelines.SOURCE, pipelines.TARGET), (language.SOURCE, language.TARGET)
     lists = {"with": images[0], "without": images[1], "other": pipelines.PRESERVE, "prompts": images[0][:2]}
     lists |= {"rude": texts[0], "civil": texts[1], "plain": language.PRESERVE, "openings": texts[0][:2]}
+    lists |= {"sea": texts[1], "stories": texts[0]}
     Image.new("RGB", (8, 8)).save(folder / "grid.png")
     for name, prompts in (lists | {"encyclopaedia": texts[1]}).items():
         (folder / f"{name}.txt").write_text("\n".join(prompts))
