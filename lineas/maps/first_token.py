@@ -10,20 +10,13 @@ from torch import Tensor
 
 from lineas.errors import MapError
 from lineas.maps.base import Map, check_tensors
-from lineas.maps.parameters import Parameters, Start
+from lineas.maps.shift import ShiftParameters
 
 
-class FirstTokenParameters(Parameters):
+class FirstTokenParameters(ShiftParameters):
     """The shift in units of each unit's spread, [d]."""
 
     reads_texts = True
-
-    def __init__(self, start: Start) -> None:
-        self.spread = start.spread
-        self.shift = torch.zeros_like(start.spread).requires_grad_()
-
-    def penalised(self) -> list[Tensor]:
-        return [self.shift]
 
     def map(self) -> Map:
         return FirstTokenMap(self.spread * self.shift)
