@@ -3,7 +3,8 @@
 Steerings are what `lineas.add` gives by default, from 32 sentences about each and 32 about anything. λ is the
 largest of a few at which sentences of another kind than those reported on become at most a tenth more
 perplexing. A continuation is about a concept when it holds one of its words; the words are common ones,
-counted alike with and without steering. Prompting puts an example of each concept before the opening.
+counted alike with and without steering. Prompting puts an example of each concept before the opening. Both are
+added up, or fitted in one.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ CONCEPTS = {
     "music": "music song songs sing sang singing singer piano guitar violin drum drums band concert melody "
     "tune choir orchestra opera note notes voice dance",
 }
-WAYS = ("none", "prompting", "sea", "music", "sea and music")
+TOGETHER = "both in one fit"
+"""A steering whose examples are a sentence about each."""
+WAYS = ("none", "prompting", "sea", "music", "sea and music", TOGETHER)
 STRENGTHS = (1.0, 1.25, 1.5, 2.0, 2.5, 3.0)
 MOST = 1.1
 """By how much perplexity may rise where λ is chosen."""
@@ -86,12 +89,15 @@ def _steering(bench: Bench, quick: bool, way: str) -> Steering | None:
 
 
 def _fitted(bench: Bench, quick: bool, name: str) -> Steering:
-    lists = {"examples": read_prompts(DATA / f"{name}.txt"), "others": read_prompts(DATA / "plain.txt")}
+    lists = {"examples": _examples(name), "others": read_prompts(DATA / "plain.txt")}
     if quick:
         lists = {key: texts[:3] for key, texts in lists.items()}
     options = {"steps": 2, "preserve": []} if quick else {}
     key = _key(bench, "fit of an addition", concept=name, prompts=hash_prompts(*lists.values()), **options)
-    path = bench.folder / f"add-{name}-{bench.name.replace('/', '-')}{'-quick' if quick else ''}.safetensors"
+    path = (
+        bench.folder
+        / f"add-{name.replace(' ', '-')}-{bench.name.replace('/', '-')}{'-quick' if quick else ''}.safetensors"
+    )
     if not path.is_file():
         bench.results.forget(key)
 
@@ -104,6 +110,12 @@ def _fitted(bench: Bench, quick: bool, name: str) -> Steering:
 
     bench.results.compute(key, fit)
     return Steering.load(path)
+
+
+def _examples(name: str) -> tuple[str, ...]:
+    if name != TOGETHER:
+        return read_prompts(DATA / f"{name}.txt")
+    return tuple(map(" ".join, zip(*map(_examples, CONCEPTS), strict=True)))
 
 
 def _strength(bench: Bench, quick: bool, way: str, steering: Steering) -> float:
