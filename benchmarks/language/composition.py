@@ -3,8 +3,8 @@
 Steerings are what `lineas.add` gives by default, from 32 sentences about each and 32 about anything. λ is the
 largest of a few at which sentences of another kind than those reported on become at most a tenth more
 perplexing. A continuation is about a concept when it holds one of its words; the words are common ones,
-counted alike with and without steering. Prompting puts an example of each concept before the opening. Both are
-added up, or fitted in one.
+counted alike with and without steering. Prompting puts an example of each concept before the opening. Both
+are added up, or fitted in one.
 """
 
 from __future__ import annotations
@@ -94,10 +94,8 @@ def _fitted(bench: Bench, quick: bool, name: str) -> Steering:
         lists = {key: texts[:3] for key, texts in lists.items()}
     options = {"steps": 2, "preserve": []} if quick else {}
     key = _key(bench, "fit of an addition", concept=name, prompts=hash_prompts(*lists.values()), **options)
-    path = (
-        bench.folder
-        / f"add-{name.replace(' ', '-')}-{bench.name.replace('/', '-')}{'-quick' if quick else ''}.safetensors"
-    )
+    called = f"add-{name.replace(' ', '-')}-{bench.name.replace('/', '-')}{'-quick' if quick else ''}"
+    path = bench.folder / f"{called}.safetensors"
     if not path.is_file():
         bench.results.forget(key)
 
