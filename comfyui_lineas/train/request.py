@@ -9,6 +9,7 @@ from lineas.errors import ConfigError, PromptError
 from lineas.fitting.options import choices_of, option
 from lineas.fitting.problem import Group
 from lineas.intents.settings import REMOVING
+from lineas.maps.base import trainable
 from lineas.methods.lineas.config import PRESETS as ALL_PRESETS
 from lineas.methods.lineas.config import TrainConfig
 from lineas.steering.steering import Steering
@@ -146,7 +147,11 @@ class TrainRequest:
         round=0.00001,
         advanced=True,
     )
-    map: str = _trained("map", f"On the bundled model {BUNDLED['map']}, with {END_TO_END}, {_IS_BEST}")
+    map: str = _trained(
+        "map",
+        f"On the bundled model {BUNDLED['map']}, with {END_TO_END}, {_IS_BEST}",
+        choices=trainable(texts=False),
+    )
     seed: int = _trained("seed", maximum=2**31 - 1, advanced=True)
     micro_batch: int = _trained("micro_batch", maximum=1024, advanced=True)
     low_memory: bool = option(

@@ -228,9 +228,10 @@ def family(kind: str) -> type[Map]:
     return FAMILIES[kind]
 
 
-def trainable() -> list[str]:
-    """The families that LinEAS trains, by name."""
-    return [kind for kind, each in FAMILIES.items() if each.parameters is not None]
+def trainable(texts: bool = True) -> list[str]:
+    """The families that LinEAS trains, by name. texts: also those that are for language models alone."""
+    found = {kind: each.parameters for kind, each in sorted(FAMILIES.items()) if each.parameters is not None}
+    return [kind for kind, each in found.items() if texts or not each.reads_texts]
 
 
 def map_from_tensors(kind: str, tensors: Mapping[str, Tensor]) -> Map:

@@ -36,7 +36,7 @@ def test_the_presets_are_those_of_the_paper_and_the_default() -> None:
         ({"preserve_weight": "much"}, "expected a number"),
         ({"standardise": 1}, "expected True or False"),
         ({"optimizer": "lion"}, "one of adam, sgd"),
-        ({"map": "cubic"}, "one of affine, gated"),
+        ({"map": "cubic"}, "one of affine, first_token, gated"),
         ({"rows": "pixels"}, "Unknown pooling"),
         ({"rows": "tokens:0"}, "at least 1 position"),
         ({"rows": 8}, "expected text"),

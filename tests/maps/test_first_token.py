@@ -7,6 +7,7 @@ import torch
 
 from lineas import fit
 from lineas.errors import ConfigError, MapError
+from lineas.maps.base import trainable
 from lineas.maps.first_token import FirstTokenMap
 
 SHIFT = FirstTokenMap(torch.tensor([1.0, -2.0]))
@@ -41,3 +42,8 @@ def test_image_models_are_refused() -> None:
     pipelines = pytest.importorskip("toys.pipelines")
     with pytest.raises(ConfigError, match=r"first_token.*for language models"):
         fit(pipelines.sd1(), pipelines.SOURCE, pipelines.TARGET, map="first_token", steps=1)
+
+
+def test_image_faces_do_not_offer_it() -> None:
+    assert trainable() == ["affine", "first_token", "gated", "shift", "virtual"]
+    assert trainable(texts=False) == ["affine", "gated", "shift", "virtual"]

@@ -47,8 +47,7 @@ class TrainConfig(Options):
     map: str = option(
         "affine",
         "affine: scale and shift everywhere; gated: only where the concept is (cannot be fused); shift: a "
-        "shift alone, which servers that add a vector can take; first_token: a shift of the first token of "
-        "each text of a language model, which later ones read.",
+        "shift alone, which servers that add a vector can take.",
         choices=trainable,
     )
     steer: str = option(
