@@ -3,8 +3,8 @@
 Steerings are what `lineas.add` gives by default, from 32 sentences about each and 32 about anything. λ is the
 largest of a few at which sentences of another kind than those reported on become at most a tenth more
 perplexing. A continuation is about a concept when it holds one of its words; the words are common ones,
-counted alike with and without steering. Prompting puts an example of each concept before the opening. Both
-are added up, or fitted in one.
+counted alike with and without steering. Prompting puts an example before the opening, or says what the story
+is about. Both are added up, or fitted in one.
 """
 
 from __future__ import annotations
@@ -33,7 +33,16 @@ CONCEPTS = {
 }
 TOGETHER = "both in one fit"
 """A steering whose examples are a sentence about each."""
-WAYS = ("none", "prompting", "sea", "music", "sea and music", TOGETHER)
+PROMPTED = {
+    "example of sea": ("sea",), "example of music": ("music",), "example of each": ("sea", "music"),
+}  # fmt: skip
+TOLD = {
+    "told of sea": "A story about the sea.",
+    "told of music": "A story about music.",
+    "told of both": "A story about the sea and about music.",
+}
+STEERED = ("sea", "music", "sea and music", TOGETHER)
+WAYS = ("none", *PROMPTED, *TOLD, *STEERED)
 STRENGTHS = (1.0, 1.25, 1.5, 2.0, 2.5, 3.0)
 MOST = 1.1
 """By how much perplexity may rise where λ is chosen."""
@@ -54,11 +63,10 @@ def _cell(bench: Bench, quick: bool, way: str, openings: Sequence[str], seed: in
     began = time.perf_counter()
     steering = _steering(bench, quick, way)
     strength = _strength(bench, quick, way, steering) if steering else 0.0
-    read = [_prompted(opening, number) for number, opening in enumerate(openings)]
+    read = [_read(way, opening, number) for number, opening in enumerate(openings)]
     with steer(bench.model, [steering] if steering else [], strength if steering else 1.0):
         made = continuations(
-            bench.model, bench.tokenizer, read if way == "prompting" else openings,
-            samples=bench.samples, seed=seed, sampling=bench.sampling, batch=bench.batch,
+            bench.model, bench.tokenizer, read, samples=bench.samples, seed=seed, sampling=bench.sampling, batch=bench.batch,
         )  # fmt: skip
         quality = perplexity(bench.model, bench.tokenizer, bench.corpus.text)
     texts = [text for each in made for text in each]
@@ -75,14 +83,15 @@ def _cell(bench: Bench, quick: bool, way: str, openings: Sequence[str], seed: in
     }
 
 
-def _prompted(opening: str, number: int) -> str:
-    """An opening after a sentence about each concept."""
+def _read(way: str, opening: str, number: int) -> str:
+    """An opening after what prompting puts before it."""
     draw = random.Random(number)
-    return " ".join([*(draw.choice(read_prompts(DATA / f"{name}.txt")) for name in CONCEPTS), opening])
+    examples = [draw.choice(read_prompts(DATA / f"{name}.txt")) for name in PROMPTED.get(way, ())]
+    return " ".join([*examples, *([TOLD[way]] if way in TOLD else []), opening])
 
 
 def _steering(bench: Bench, quick: bool, way: str) -> Steering | None:
-    if way in ("none", "prompting"):
+    if way not in STEERED:
         return None
     fitted = [_fitted(bench, quick, name) for name in way.split(" and ")]
     return fitted[0] if len(fitted) == 1 else fitted[0].compose(fitted[1], mode="sum")

@@ -49,7 +49,7 @@ def run(folder: Path, *words: str) -> str:
 def test_tables_are_filled_and_a_rerun_computes_nothing(tmp_path: Path, monkeypatch: Any) -> None:
     text = run(tmp_path, "A", "D", "--rows", "LinEAS")
     assert "Table A" in text and "| LinEAS, 1 |" in text and "| none |" in text
-    assert "Table D" in text and "| sea and music, " in text and "| prompting |" in text
+    assert "Table D" in text and "| sea and music, " in text and "| told of both |" in text
     lines = (tmp_path / "language.jsonl").read_text().splitlines()
     kinds = {json.loads(line)["key"]["kind"] for line in lines}
     assert kinds == {"machine", "row", "fit", "knowledge", "toxicity", "additions"} | {
