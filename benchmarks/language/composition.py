@@ -22,7 +22,7 @@ from lineas.adapters.language.writing import continuations
 from lineas.apply.hooks import steer
 from lineas.evaluation.language.perplexity import fluency, perplexity
 from lineas.evaluation.rates import joint_rate, presence_rate
-from lineas.prompts.files import hash_prompts, read_prompts
+from lineas.prompts.files import hash_prompts, plain_statements, read_prompts
 from lineas.steering.steering import Steering
 
 CONCEPTS = {
@@ -43,7 +43,7 @@ TOLD = {
 }
 STEERED = ("sea", "music", "sea and music", TOGETHER)
 WAYS = ("none", *PROMPTED, *TOLD, *STEERED)
-STRENGTHS = (1.0, 1.25, 1.5, 2.0, 2.5, 3.0)
+STRENGTHS = (0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0)
 MOST = 1.1
 """By how much perplexity may rise where λ is chosen."""
 
@@ -66,7 +66,8 @@ def _cell(bench: Bench, quick: bool, way: str, openings: Sequence[str], seed: in
     read = [_read(way, opening, number) for number, opening in enumerate(openings)]
     with steer(bench.model, [steering] if steering else [], strength if steering else 1.0):
         made = continuations(
-            bench.model, bench.tokenizer, read, samples=bench.samples, seed=seed, sampling=bench.sampling, batch=bench.batch,
+            bench.model, bench.tokenizer, read,
+            samples=bench.samples, seed=seed, sampling=bench.sampling, batch=bench.batch,
         )  # fmt: skip
         quality = perplexity(bench.model, bench.tokenizer, bench.corpus.text)
     texts = [text for each in made for text in each]
@@ -126,8 +127,10 @@ def _examples(name: str) -> tuple[str, ...]:
 
 
 def _strength(bench: Bench, quick: bool, way: str, steering: Steering) -> float:
-    """The largest λ at which the sentences that no fit and no table has stay readable enough."""
-    texts = bench.corpus.preserve[: 2 if quick else None]
+    """The largest λ at which sentences stay readable enough that share no six words with those of a fit."""
+    lists = (plain_statements(), read_prompts(DATA / "plain.txt"), *map(_examples, CONCEPTS))
+    taken = _runs([text for texts in lists for text in texts])
+    texts = [text for text in bench.corpus.preserve if not _runs([text]) & taken][: 2 if quick else None]
 
     def perplexities() -> dict[str, Any]:
         found = {"0": perplexity(bench.model, bench.tokenizer, texts).value}
@@ -138,9 +141,16 @@ def _strength(bench: Bench, quick: bool, way: str, steering: Steering) -> float:
                 break
         return found
 
-    found = bench.results.compute(_key(bench, "strengths of an addition", way=way), perplexities)
+    key = _key(bench, "strengths of an addition", way=way, texts=hash_prompts(texts))
+    found = bench.results.compute(key, perplexities)
     fitting = [float(s) for s, value in found.items() if value <= MOST * found["0"]]
     return max(fitting) or min(STRENGTHS)
+
+
+def _runs(texts: Sequence[str], length: int = 6) -> set[tuple[str, ...]]:
+    """Every run of `length` words."""
+    words = [re.findall(r"[a-z]+", text.lower()) for text in texts]
+    return {tuple(each[i : i + length]) for each in words for i in range(len(each) - length + 1)}
 
 
 def _key(bench: Bench, kind: str, **rest: Any) -> Key:
