@@ -222,7 +222,15 @@ def _tokenised(
             "Raise max_length to use more of them.",
             stacklevel=4,
         )
-    return [Tokens(each.ids[:max_length], each.own[:max_length]) for each in tokens]
+    return [_cut(each, max_length, bool(before)) for each in tokens]
+
+
+def _cut(tokens: Tokens, most: int, in_context: bool) -> Tokens:
+    """The first `most` tokens; in a context the first one, and the last ones, which are the text's own."""
+    if len(tokens.ids) <= most:
+        return tokens
+    head, rest = (1, slice(len(tokens.ids) - most + 1, None)) if in_context else (most, slice(0))
+    return Tokens(tokens.ids[:head] + tokens.ids[rest], tokens.own[:head] + tokens.own[rest])
 
 
 def _tokens(tokenizer: Any, group: Group, number: int, text: str, chat: bool, before: str | None) -> Tokens:

@@ -85,12 +85,27 @@ def test_contexts_are_read_and_not_compared() -> None:
         assert tokens.own == [False] * (1 + before) + [True] * len(text.split())
     alone = LanguageProblem(made, tokenizer(specials=False), SOURCE, SOURCE, contexts=([""] * len(SOURCE),))
     assert alone._tokens["source"][0].own == [False] + [True] * (len(SOURCE[0].split()) - 1)
+    single = LanguageProblem(made, tokenizer(specials=False), ["cold", "warm"], SOURCE, contexts=(["", ""],))
+    assert [each.own for each in single._tokens["source"]] == [[True], [True]]
     plain = LanguageProblem(made, words, SOURCE, SOURCE)
     assert plain.prompts_hash != problem.prompts_hash
     with pytest.raises(PromptError, match="1 contexts for 4 source texts"):
         LanguageProblem(made, words, SOURCE, TARGET, contexts=(["one"],))
     with pytest.raises(ConfigError, match="chat's texts have no contexts"):
         LanguageProblem(made, words, SOURCE, TARGET, contexts=contexts, chat=True)
+
+
+def test_what_is_cut_of_a_text_in_a_context_is_the_context() -> None:
+    words, contexts = tokenizer(), ([" ".join(SOURCE)] * 4, [" ".join(TARGET)] * 4)
+    with pytest.warns(UserWarning, match="more than 8 tokens"):
+        problem = LanguageProblem(model("Llama"), words, SOURCE, SOURCE, contexts=contexts, max_length=8)
+    for number, text in enumerate(SOURCE):
+        count = len(text.split())
+        for group in ("source", "target"):
+            tokens = problem._tokens[group][number]
+            assert len(tokens.ids) == 8 and tokens.ids[0] == words.bos_token_id
+            assert tokens.own == [False] * (8 - count) + [True] * count
+            assert tokens.ids[-count:] == words(text).input_ids[1:]
 
 
 def test_a_fit_leads_to_what_a_context_does() -> None:
