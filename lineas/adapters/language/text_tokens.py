@@ -37,7 +37,7 @@ def text_tokens(tokenizer: Any, text: str, chat: bool = False, answer: bool = Fa
 
 
 def text_after(tokenizer: Any, before: str, text: str) -> Tokens:
-    """The tokens of a text after another, which are not its own; nor is the first of all, if there are more."""
+    """The tokens of a text after another, which are not its own; nor is the first of all but a single one."""
     whole, head = (text_tokens(tokenizer, each) for each in (f"{before} {text}".lstrip(), before))
     end = max((place + 1 for place, own in enumerate(head.own) if own), default=min(1, len(whole.ids) - 1))
     return Tokens(whole.ids, [own and place >= end for place, own in enumerate(whole.own)])
