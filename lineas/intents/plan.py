@@ -54,14 +54,20 @@ class Plan:
         """Lines for people."""
         sets, shown = self.sets, self.settings
         lines = [f"{sets.label} ({sets.kind or 'by your own prompts'})"]
+        contexts = dict(zip(("source", "target", "preserve"), sets.contexts, strict=False))
         for name, prompts in (("source", sets.source), ("target", sets.target), ("preserve", sets.preserve)):
-            head = "; ".join(prompts[:SHOWN]) + ("; …" if len(prompts) > SHOWN else "")
-            lines.append(f"  {name:9}{len(prompts):3}  {head}" if prompts else f"  {name:9}  0")
+            lines.append(f"  {name:9}{len(prompts):3}  {_first(prompts)}" if prompts else f"  {name:9}  0")
+            if before := [text for text in contexts.get(name, ()) if text]:
+                lines.append(f"    after       {_first(before)}")
         lines.append(f"  sites      {self.sites or 'the usual ones of the model'}")
         lines += [f"  {name:20} {value}" for name, value in shown.items()]
         for sentence in self.why:
             lines += textwrap.wrap(sentence, 100, initial_indent="  - ", subsequent_indent="    ")
         return "\n".join(lines)
+
+
+def _first(prompts: Sequence[str]) -> str:
+    return "; ".join(prompts[:SHOWN]) + ("; …" if len(prompts) > SHOWN else "")
 
 
 def plan_for(

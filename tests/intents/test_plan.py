@@ -79,6 +79,7 @@ def test_adding_to_texts_compares_each_with_itself_after_an_example() -> None:
     assert set(before) <= set(others) and not any(map(str.__eq__, before, others))
     assert len(kept) == len(plan.sets.preserve) and kept[1] == plan.sets.preserve[0] and kept[2] == ""
     assert len(after) == len(others) and set(after) == {"the sea", "a boat"}
+    assert f"    after       {'; '.join(after[:3])}; …" in plan.text().splitlines()
     assert (plan.config.map, plan.config.coupling, plan.sites) == ("first_token", "pair", "norms")
     assert plan.sets.preserve, "texts that are to stay as they are are there by themselves"
     assert plan_for(ADD, "the sea", is_text=True, seed=1, **lists).sets.contexts != plan.sets.contexts
