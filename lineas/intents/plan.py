@@ -57,7 +57,7 @@ class Plan:
         contexts = dict(zip(("source", "target", "preserve"), sets.contexts, strict=False))
         for name, prompts in (("source", sets.source), ("target", sets.target), ("preserve", sets.preserve)):
             lines.append(f"  {name:9}{len(prompts):3}  {_first(prompts)}" if prompts else f"  {name:9}  0")
-            if before := [text for text in contexts.get(name, ()) if text]:
+            if prompts and (before := [text for text in contexts.get(name, ()) if text]):
                 lines.append(f"    after       {_first(before)}")
         lines.append(f"  sites      {self.sites or 'the usual ones of the model'}")
         lines += [f"  {name:20} {value}" for name, value in shown.items()]
