@@ -19,7 +19,7 @@ from benchmarks.results import Results
 from lineas.evaluation.language.report import TextFigures
 from lineas.evaluation.rates import nested_interval
 
-STRENGTHS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
+STRENGTHS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
 MAY_RISE = 0.10
 """How much perplexity may rise for a strength to be chosen."""
 LIMITS = (0.02, MAY_RISE, float("inf"))
@@ -74,7 +74,7 @@ def best(bench: Bench, quick: bool, names: Sequence[str] | None, fits: int, budg
             if budget.over:
                 print("table B: the time is up; run the same command again to go on.")
                 return
-            figures = _measured(tuning, variant, strength)
+            figures = _measured(tuning, variant, strength, base)
             found.append(None if figures is None else (figures, variant, strength))
         if chosen := choose(base, [each for each in found if each is not None]):
             variant, strength = chosen
@@ -88,7 +88,10 @@ def best(bench: Bench, quick: bool, names: Sequence[str] | None, fits: int, budg
 def choose(
     base: TextFigures | None, found: Sequence[tuple[TextFigures, Variant, float]]
 ) -> tuple[Variant, float] | None:
-    """The setting with the fewest rude continuations among those that keep perplexity; None without any."""
+    """The setting with the fewest rude continuations among those that keep perplexity; None without any.
+
+    Where none keeps it, nothing need have been written: the one that raises it least.
+    """
     if base is None or base.perplexity is None or not found:
         return None
     rises = [
@@ -106,8 +109,13 @@ def _settings(variants: Sequence[Variant], strengths: Sequence[float]) -> Iterat
             yield variant, strength
 
 
-def _measured(bench: Bench, variant: Variant | None, strength: float) -> TextFigures | None:
-    """Everything of one setting; None where the method cannot be fitted there."""
+def _measured(
+    bench: Bench, variant: Variant | None, strength: float, base: TextFigures | None = None
+) -> TextFigures | None:
+    """Everything of one setting; None where the method cannot be fitted there.
+
+    base: nothing is written where perplexity rises over this by more than a setting may.
+    """
     steerings = []
     if variant is not None:
         fitted = bench.fitted(variant)
@@ -116,6 +124,8 @@ def _measured(bench: Bench, variant: Variant | None, strength: float) -> TextFig
         steerings = [fitted[0]]
     key = {"variant": variant.key() if variant else None, "strength": strength}
     known = bench.knowledge(key, steerings, [strength] * len(steerings))
+    if base is not None and _rise(base, [known]) > MAY_RISE:
+        return known
     told = bench.written(key, steerings, [strength] * len(steerings), variant.shuffle if variant else 0)
     return replace(told, perplexity=known.perplexity, accuracy=known.accuracy)
 

@@ -27,22 +27,26 @@ DATA = Path(__file__).parent / "data"
 
 @dataclass(frozen=True)
 class Corpus:
-    """What models are steered with and measured on. preserve, openings, text and questions are disjoint."""
+    """What models are steered with and measured on. preserve, openings, text and questions are disjoint.
+
+    questions: a task of lm-eval; None asks none.
+    """
 
     source: tuple[str, ...]
     target: tuple[str, ...]
     preserve: tuple[str, ...]
     openings: tuple[str, ...]
     text: tuple[str, ...]
-    questions: str
+    questions: str | None
 
     @classmethod
     def bundled(cls) -> Corpus:
         """Rude sentences to civil ones, in the folder data."""
         names = ("rude", "civil", "preserve", "openings")
-        lines = [read_prompts(DATA / f"{name}.txt") for name in names]
+        source, target, preserve, openings = (read_prompts(DATA / f"{name}.txt") for name in names)
         text = paragraphs((DATA / "encyclopaedia.txt").read_text(encoding="utf-8"))
-        return cls(*lines, tuple(text), str(DATA / "everyday" / "everyday.yaml"))
+        questions = str(DATA / "everyday" / "everyday.yaml")
+        return cls(source, target, preserve, openings, tuple(text), questions)
 
     def words(self) -> tuple[str, ...]:
         """Every word, as the vocabulary of a tiny model."""
@@ -77,14 +81,16 @@ class Bench:
         return replace(self, corpus=corpus, sampling=Sampling(tokens=3), samples=2, question_limit=4)
 
     def split(self) -> tuple[Bench, Bench]:
-        """Every third opening and paragraph to choose settings on, and the others to report."""
+        """Every third opening and paragraph to choose on, without questions, and the others to report."""
         corpus, parts = self.corpus, []
         for name, chosen in (("tuning", True), ("held out", False)):
             openings, text = (
                 tuple(each for number, each in enumerate(texts) if (number % 3 == 0) is chosen)
                 for texts in (corpus.openings, corpus.text)
             )
-            parts.append(replace(self, corpus=replace(corpus, openings=openings, text=text), part=name))
+            asked = None if chosen else corpus.questions
+            part = replace(corpus, openings=openings, text=text, questions=asked)
+            parts.append(replace(self, corpus=part, part=name))
         return parts[0], parts[1]
 
     def with_sets(self, source: Sequence[str], target: Sequence[str]) -> Bench:

@@ -111,11 +111,21 @@ def test_table_b_chooses_on_some_openings_and_reports_the_others(tmp_path: Path,
     )
     assert tuning and held_out and not tuning & held_out
     (chosen,) = [c["value"] for c in cells if c["key"]["kind"] == "chosen"]
-    tried = {(c["key"]["variant"] or {}).get("sites") for c in cells if c["key"]["kind"] == "written"}
+    tried = {(c["key"]["variant"] or {}).get("sites") for c in cells if c["key"]["kind"] == "knowledge"}
     assert {"blocks", "attention"} <= tried and chosen["variant"]["sites"] in ("blocks", "attention")
+    asked = {c["key"]["part"] for c in cells if c["value"].get("accuracy")}
+    assert asked == {"held out"}
     monkeypatch.setattr(Bench, "_fit", lambda *_: pytest.fail("fitted again"))
     assert run(tmp_path, *words) == text
     assert (tmp_path / "language.jsonl").read_text().splitlines() == lines
+
+
+def test_nothing_is_written_where_perplexity_rises_too_far(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr("benchmarks.language.best.MAY_RISE", -1.0)
+    assert "| caa |" in run(tmp_path, "B", "--rows", "caa", "--fits", "1")
+    cells = [json.loads(line)["key"] for line in (tmp_path / "language.jsonl").read_text().splitlines()]
+    written = [(c["part"], c["variant"] is None) for c in cells if c["kind"] == "written"]
+    assert sorted(written) == [("held out", False), ("held out", True), ("tuning", True)]
 
 
 def figures(rude: float, perplexity: float) -> TextFigures:
