@@ -18,8 +18,8 @@ from tools.scenes_transformer.latents import noise, read
 from tools.scenes_transformer.model import Flow, build
 from tools.scenes_transformer.tokenizer import build_tokenizer
 
-OWN = 0.5
-"""Share of examples that start at what one step draws; the others start between it and the latent."""
+STEPS = (2, 4, 8)
+"""Numbers of steps on whose paths the model is trained, beside the single one."""
 LOWEST = 0.1
 """Noise level below which no path is cut: the last of eight steps begins at 0.125."""
 OUTER = ("x_embedder", "final_layer", "cap_embedder", "t_embedder", "adaLN", "pad_token")
@@ -43,19 +43,26 @@ def batches(folder: Path, size: int, seed: int) -> Iterator[dict[str, Tensor]]:
 
 
 def loss(model: Flow, batch: dict[str, Tensor], generator: torch.Generator) -> Tensor:
-    """The velocity from pure noise, and from a random point between the noise and what one step draws.
+    """The velocity from pure noise, and from a state on the way.
 
-    What one step draws is not quite the latent. Further steps see such states, so they are trained to lead
-    from them to the latent: every step corrects the one before.
+    What is drawn is not quite the latent, and later steps see what earlier ones drew. So half of the states
+    are those that the model's own steps reach; the others lie between the noise and a mixture of the latent
+    and what one step draws. From all of them the velocity is to lead to the latent: each step corrects those
+    before.
     """
     latents, start = batch["latents"].float(), noise(batch["u"], generator)
     places = 1 + 2 * batch["occupied"].unsqueeze(1)  # Cells where objects stand count thrice.
     words = model.words(batch["tokens"].long(), batch["mask"])
     pure = model.velocity(words, start, torch.ones(len(latents)))
-    part, own = torch.rand(2, len(latents), 1, 1, 1, generator=generator)
-    drawn = (start - pure.detach()).lerp(latents, torch.where(own < OWN, 0.0, part))
-    sigma = LOWEST + (1 - LOWEST) * torch.rand(len(latents), 1, 1, 1, generator=generator)
-    state = drawn.lerp(start, sigma)
+    drawn, half = pure.detach(), len(latents) // 2
+    steps = STEPS[int(torch.randint(len(STEPS), (), generator=generator))]
+    end = int(torch.randint(1, steps, (), generator=generator))
+    own = model.walk(words[:half], start[:half] - drawn[:half] / steps, steps, 1, end)
+    part, level = torch.rand(2, len(latents) - half, 1, 1, 1, generator=generator)
+    level = LOWEST + (1 - LOWEST) * level
+    between = (start - drawn)[half:].lerp(latents[half:], part).lerp(start[half:], level)
+    state = torch.cat([own, between])
+    sigma = torch.cat([torch.full((half, 1, 1, 1), 1 - end / steps), level])
     inside = model.velocity(words, state, sigma.flatten())
     return (
         regression(pure, start - latents, places)

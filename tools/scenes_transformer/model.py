@@ -68,13 +68,20 @@ class Flow(nn.Module):
         return self.velocity(self.words(tokens, mask), noisy, sigma)
 
     @torch.no_grad()
+    def walk(
+        self, words: list[Tensor], latents: Tensor, steps: int, begin: int = 0, end: int | None = None
+    ) -> Tensor:
+        """Latents behind steps ``begin`` to ``end`` (the last) of ``steps`` Euler steps of equal size."""
+        for step in range(begin, steps if end is None else end):
+            sigma = torch.full((len(latents),), 1 - step / steps)
+            latents = latents - self.velocity(words, latents, sigma) / steps
+        return latents
+
     def draw(self, tokens: Tensor, mask: Tensor, noise: Tensor, steps: int) -> Tensor:
         """Latents by so many Euler steps of equal size from pure noise."""
-        latents = noise
-        for step in range(steps):
-            sigma = torch.full((len(noise),), 1 - step / steps)
-            latents = latents - self(tokens, mask, latents, sigma) / steps
-        return latents
+        with torch.no_grad():
+            words = self.words(tokens, mask)
+        return self.walk(words, noise, steps)
 
 
 def build(vocabulary: int, **shape: int) -> Flow:
