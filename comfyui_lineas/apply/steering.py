@@ -101,7 +101,7 @@ def _patch(patcher: Any, tree: Tree, maps: Maps, strength: float) -> None:
     patches = {}
     for site, map in maps.items():
         place, module = tree.places[site.name], tree.modules[site.name]
-        patches |= patches_for(place.key, module, cast(AffineMap, map))
+        patches |= patches_for(place.key, module, cast(AffineMap, map.affine()))
     if patches:
         patcher.add_patches(patches, strength)
 

@@ -56,7 +56,8 @@ def obstacle(module: nn.Module, map: Map, axis: int) -> str | None:
     if not hasattr(module, "comfy_cast_weights"):
         return f"ComfyUI does not patch {type(module).__name__}"
     # The library may give a module the bias that it lacks; a patch cannot.
-    lacks_bias = module._parameters.get("bias") is None and bool(cast(AffineMap, map).shift.any())
+    shifts = bool(cast(AffineMap, map.affine()).shift.any())
+    lacks_bias = shifts and module._parameters.get("bias") is None
     return "the module has no bias to take the shift" if lacks_bias else None
 
 

@@ -12,6 +12,7 @@ import torch
 
 from lineas.errors import ConfigError, MismatchError
 from lineas.maps.affine import AffineMap
+from lineas.maps.base import FAMILIES, map_from_tensors
 from lineas.maps.gated import GatedMap
 from lineas.steering.provenance import Provenance
 from lineas.steering.site import Site
@@ -409,3 +410,32 @@ def test_the_usable_strengths_stand_on_the_node(
     with running("8"):
         ApplySteering.execute(scenes.model, known, 2.0, block_strengths="up 0.5")  # another steering
     assert told[-1][1] == "7"
+
+
+# Not here: the first token of a language model, places behind a prompt, and sums of the others.
+@pytest.mark.parametrize("kind", sorted(set(FAMILIES) - {"first_token", "stacked", "virtual"}))
+def test_every_family_draws_what_it_draws_in_diffusers(scenes: Any, draw: Any, kind: str) -> None:
+    """At the outputs of cross-attention and the norms of the text encoder."""
+    from lineas.apply.hooks import steer
+    from lineas.modules.kinds import width
+    from lineas.modules.names import find_sites, named_modules
+    from lineas.scenes.bundled import load_pipeline
+
+    pipe, random = load_pipeline(), torch.Generator().manual_seed(0)
+    components = {"unet": pipe.unet, "text_encoder": pipe.text_encoder}
+    table, maps = named_modules(components), {}
+    for site in find_sites(components, ["unet.*attn2.to_out.0", "text_encoder.*norm*"]):
+        identity = FAMILIES[kind].identity(width(table[site.name])).tensors()  # type: ignore[attr-defined]
+        moved = {name: t + 0.3 * torch.randn(t.shape, generator=random).abs() for name, t in identity.items()}
+        maps[site] = map_from_tensors(kind, moved)
+    steering = Steering(maps, Provenance(base_model="lineas/scenes"))
+    with torch.inference_mode():
+        ours = draw(*applied(scenes.model, scenes.clip, steering, 0.5), seed=5)
+    assert apart(ours, draw(seed=5)) > 2 * ONE_GREY
+    noise = torch.Generator().manual_seed(5)
+    with torch.no_grad(), steer(pipe, steering, 0.5):
+        images = pipe(
+            "a red clock on a table at night",
+            num_inference_steps=1, guidance_scale=0, generator=noise, output_type="np",
+        ).images  # fmt: skip
+    assert apart(ours, torch.from_numpy(images)) < 0.5 * ONE_GREY
