@@ -62,7 +62,7 @@ def candidates(quick: bool = False) -> dict[str, list[Variant]]:
 def best(bench: Bench, quick: bool, names: Sequence[str] | None, fits: int, budget: Budget) -> None:
     """Fill table B row by row. A row that was chosen is not chosen anew."""
     tuning, held_out = bench.split()
-    base = _measured(tuning, None, 0.0)
+    base = tuning.knowledge(_key(None, 0.0), [], [])
     _measured(held_out, None, 0.0)
     for row, variants in candidates(quick).items():
         if names is not None and row not in names and variants[0].method not in names:
@@ -74,7 +74,7 @@ def best(bench: Bench, quick: bool, names: Sequence[str] | None, fits: int, budg
             if budget.over:
                 print("table B: the time is up; run the same command again to go on.")
                 return
-            figures = _measured(tuning, variant, strength, base)
+            figures = _tried(tuning, variant, strength, base)
             found.append(None if figures is None else (figures, variant, strength))
         if chosen := choose(base, [each for each in found if each is not None]):
             variant, strength = chosen
@@ -109,25 +109,36 @@ def _settings(variants: Sequence[Variant], strengths: Sequence[float]) -> Iterat
             yield variant, strength
 
 
-def _measured(
-    bench: Bench, variant: Variant | None, strength: float, base: TextFigures | None = None
-) -> TextFigures | None:
-    """Everything of one setting; None where the method cannot be fitted there.
+def _tried(bench: Bench, variant: Variant, strength: float, base: TextFigures) -> TextFigures | None:
+    """What a setting is chosen by; None where the method cannot be fitted there.
 
-    base: nothing is written where perplexity rises over this by more than a setting may.
+    Nothing is written where perplexity rises over the base by more than a setting may.
     """
+    fitted = bench.fitted(variant)
+    if isinstance(fitted, str):
+        return None
+    on, key = ([fitted[0]], [strength]), _key(variant, strength)
+    known = bench.knowledge(key, *on)
+    if _rise(base, [known]) > MAY_RISE:
+        return known
+    return replace(bench.toxicity(key, *on, variant.shuffle), perplexity=known.perplexity)
+
+
+def _measured(bench: Bench, variant: Variant | None, strength: float) -> None:
+    """Everything of one setting, unless the method cannot be fitted there."""
     steerings = []
     if variant is not None:
         fitted = bench.fitted(variant)
         if isinstance(fitted, str):
-            return None
+            return
         steerings = [fitted[0]]
-    key = {"variant": variant.key() if variant else None, "strength": strength}
-    known = bench.knowledge(key, steerings, [strength] * len(steerings))
-    if base is not None and _rise(base, [known]) > MAY_RISE:
-        return known
-    told = bench.written(key, steerings, [strength] * len(steerings), variant.shuffle if variant else 0)
-    return replace(told, perplexity=known.perplexity, accuracy=known.accuracy)
+    on, key = (steerings, [strength] * len(steerings)), _key(variant, strength)
+    bench.knowledge(key, *on)
+    bench.written(key, *on, variant.shuffle if variant else 0)
+
+
+def _key(variant: Variant | None, strength: float) -> dict[str, Any]:
+    return {"variant": variant.key() if variant else None, "strength": strength}
 
 
 @dataclass(frozen=True)
