@@ -54,7 +54,7 @@ class Way:
 class UsableRange:
     """Strengths: where a steering begins to show, where its aim is met, and beyond which it does harm.
 
-    met: whether the aim is met at `best`, or it is only the nearest that there is.
+    met: whether the aim is met at `best`; else `best` is 1, as it was fitted.
     """
 
     low: float
@@ -104,7 +104,9 @@ def usable_range(way: Callable[[float], Way], stretches: bool = True) -> UsableR
     while way(best).along < MET and best < LONGEST and _goes_on(way(best), way(best * STRETCH)):
         best *= STRETCH
     met = way(best).along >= MET
-    if met and (best > 1 or way(best).off >= 1):  # what a fit reaches in full stays as it was fitted
+    if not met:
+        best = 1.0  # what no strength reaches is not bought with the rest of the image
+    elif best > 1 or way(best).off >= 1:  # what a fit reaches in full stays as it was fitted
         best = _first(lambda s: way(s).along >= MET, best)
     return _around(way, best, met)
 

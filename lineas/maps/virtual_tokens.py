@@ -17,6 +17,9 @@ from lineas.maps.parameters import Parameters, Start
 
 COUNT = 3
 """Virtual tokens of a fit: as many as name a concept, and few enough for several steerings at once."""
+LAST = 5
+"""The same where the image model does not see what lies behind a prompt, so that they lie over its last places:
+as many as a chat template ends with."""
 MOST = 256
 OWN = 0.5
 """A token of a target prompt is the concept's where it is at least this share as new as the newest one."""
@@ -33,18 +36,18 @@ class VirtualTokenParameters(Parameters):
     """
 
     positions = 64
-    slots = COUNT
+    slots = LAST
 
     def __init__(self, start: Start) -> None:
         assert start.source is not None and start.target is not None and start.behind is not None
         self.spread, self.center = start.spread, start.center
-        words = concept_words(start.source / self.spread, start.target / self.spread, COUNT)
-        before = start.behind.mean(0) / self.spread
+        count = COUNT if start.seen else LAST
+        words = concept_words(start.source / self.spread, start.target / self.spread, count)
+        before = start.behind.mean(0)[:count] / self.spread
         self.vectors = (words - before if words is not None else torch.zeros_like(before)).requires_grad_()
         self.deviation = torch.zeros_like(start.spread).requires_grad_()
         self.shift = torch.zeros_like(start.spread).requires_grad_()
-        # Where what lies behind is not seen, the last places that are take it: the end token and before.
-        self.offset = start.spread.new_tensor(0 if start.seen else 1 - COUNT)
+        self.offset = start.spread.new_tensor(0 if start.seen else 1 - count)
 
     def penalised(self) -> list[Tensor]:
         return [self.vectors, self.deviation, self.shift]

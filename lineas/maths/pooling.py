@@ -74,16 +74,19 @@ class MaxPooling:
 
 @dataclass(frozen=True)
 class BehindPooling:
-    """`count` rows per prompt: the positions from its last real one on, as far as there are any."""
+    """`count` rows per prompt: the positions from its last real one on, or from `back` before it on, as far as
+    there are any."""
 
     count: int
+    back: int = 0
 
     def __call__(self, z: Tensor, axis: int, mask: Tensor | None = None) -> Tensor:
         positions = _positions_by_units(z, axis)
         real = _real_positions(positions, mask)
         order = torch.arange(1, real.shape[1] + 1, device=real.device)
         end = (real * order).amax(1, keepdim=True) - 1
-        chosen = (end + torch.arange(self.count, device=real.device)).clamp(max=real.shape[1] - 1)
+        chosen = end - self.back + torch.arange(self.count, device=real.device)
+        chosen = chosen.clamp(0, real.shape[1] - 1)
         rows = positions[torch.arange(len(positions), device=z.device)[:, None], chosen.to(z.device)]
         return rows.flatten(0, 1).to(torch.promote_types(z.dtype, torch.float32))
 

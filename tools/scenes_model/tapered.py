@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 WIDTHS = (32, 32, 64, 64)
 """Channels at 128, 64, 32 and 16 pixels."""
-ENCODER_BLOCKS, DECODER_BLOCKS = (0, 1, 2, 3), (3, 3, 1, 0)
+ENCODER_BLOCKS, DECODER_BLOCKS = (0, 1, 2, 3), (3, 3, 2, 0)
 """Residual blocks in the order in which the stock class counts them: the encoder's from 128 pixels down."""
 
 

@@ -36,7 +36,8 @@ def starting_parameters(
             raise ConfigError(
                 f"map is {config.map!r}, which lies behind the prompts of an image model. Choose another map."
             )
-        behind, seen = batches.rows("source", BehindPooling(kind.slots)), padding_is_seen(batches, steered)
+        seen = padding_is_seen(batches, steered)
+        behind = batches.rows("source", BehindPooling(kind.slots, back=0 if seen else kind.slots - 1))
     return {
         site: kind(
             Start(
