@@ -74,8 +74,10 @@ class MaxPooling:
 
 @dataclass(frozen=True)
 class BehindPooling:
-    """`count` rows per prompt: the positions from its last real one on, or from `back` before it on, as far as
-    there are any."""
+    """`count` rows per prompt: the positions from its last real one on, as far as there are any.
+
+    back: begin so many positions before that one.
+    """
 
     count: int
     back: int = 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -9,6 +11,7 @@ from lineas.maps.affine import AffineParameters
 from lineas.maps.base import FAMILIES, Map, trainable
 from lineas.maps.gated import GatedMap, gate_start
 from lineas.maps.parameters import Parameters, Start
+from lineas.maps.virtual_tokens import COUNT, LAST, VirtualTokenParameters, concept_words
 
 
 def start(d: int = 4) -> Start:
@@ -93,3 +96,19 @@ def test_a_gate_between_sets_that_differ_by_rounding_alone_is_half_open_everywhe
     assert given.target is not None
     _, _, direction, offset = gate_start(given.target * (1 + 1e-7), given.target)
     assert not direction.any() and not offset.any()
+
+
+@pytest.mark.parametrize(("seen", "count", "offset"), [(True, COUNT, 0), (False, LAST, 1 - LAST)])
+def test_virtual_tokens_start_as_words_behind_the_prompt_or_at_the_last_places_that_are_seen(
+    seen: bool, count: int, offset: int
+) -> None:
+    generator = torch.Generator().manual_seed(1)
+    source, target = torch.randn(2, 6, 8, 4, generator=generator, dtype=torch.float64)
+    given = replace(start(), source=source, target=target, behind=source[:, :LAST], seen=seen)
+    made = VirtualTokenParameters(given).map()
+    words = concept_words(source / given.spread, target / given.spread, count)
+    assert (made.slots, int(made.offset)) == (count, offset) and words is not None
+    torch.testing.assert_close(source[:, :count].mean(0) + made.vectors, words * given.spread)
+    real = torch.arange(12)[None] < 9
+    first = made.placed(real).first
+    assert first is not None and int(first) == 8 + offset

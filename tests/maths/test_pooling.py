@@ -10,7 +10,14 @@ from torch import Tensor
 
 from lineas.errors import ConfigError, PromptError
 from lineas.maps.affine import AffineMap
-from lineas.maths.pooling import MeanPooling, TokenPooling, mean_rows, parse_pooling, sampled_rows
+from lineas.maths.pooling import (
+    BehindPooling,
+    MeanPooling,
+    TokenPooling,
+    mean_rows,
+    parse_pooling,
+    sampled_rows,
+)
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:
@@ -150,3 +157,10 @@ def test_last_and_largest_positions_are_those_of_a_loop(name: str) -> None:
     assert pool(z.bfloat16(), -1, mask).dtype == torch.float32
     with pytest.raises(PromptError, match="No real token"):
         pool(z, -1, mask & False)
+
+
+def test_positions_behind_a_prompt_or_at_its_end_are_taken() -> None:
+    z = torch.arange(6.0).expand(2, 6)[..., None]
+    mask = torch.arange(6) < torch.tensor([[3], [5]])
+    assert BehindPooling(3)(z, -1, mask).flatten().tolist() == [2, 3, 4, 4, 5, 5]
+    assert BehindPooling(3, back=2)(z, -1, mask).flatten().tolist() == [0, 1, 2, 2, 3, 4]
