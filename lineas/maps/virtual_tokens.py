@@ -18,8 +18,8 @@ from lineas.maps.parameters import Parameters, Start
 COUNT = 3
 """Virtual tokens of a fit: as many as name a concept, and few enough for several steerings at once."""
 LAST = 5
-"""The same where an image model does not see what lies behind a prompt, so that they lie over its last places: as
-many as a chat template ends with."""
+"""The same where an image model does not see what lies behind a prompt, so that they lie over its last
+places: as many as a chat template ends with."""
 MOST = 256
 OWN = 0.5
 """A token of a target prompt is the concept's where it is at least this share as new as the newest one."""
