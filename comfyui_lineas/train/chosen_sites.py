@@ -9,7 +9,7 @@ from torch import nn
 
 from lineas.architectures.table import comfyui_sites
 from lineas.errors import SiteError
-from lineas.modules.kinds import is_norm, weight_name
+from lineas.modules.kinds import has_weight, is_norm
 from lineas.modules.names import find_sites, named_modules
 from lineas.steering.site import Site
 
@@ -95,7 +95,7 @@ def _is_usual(name: str) -> bool:
 
 
 def _is_affine_norm(module: nn.Module) -> bool:
-    return is_norm(module) and weight_name(module) is not None
+    return is_norm(module) and has_weight(module)
 
 
 def _no_norms(patterns: Sequence[str], table: Mapping[str, nn.Module]) -> list[Site]:

@@ -73,7 +73,7 @@ def _weights(component: nn.Module) -> Iterator[Tensor]:
     seen: set[int] = set()
     for module in component.modules():
         own: dict[str, Tensor | None] = dict(module._parameters)
-        name = weight_name(module) or "weight"
+        name = weight_name(module)
         if {name, "bias"} & own.keys():
             own[name], own["bias"] = pristine(module)
         for weight in own.values():

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from lineas.maps.affine import AffineMap
 from lineas.maps.base import Map, along
-from lineas.modules.kinds import is_norm, unit_axis, weight_name
+from lineas.modules.kinds import has_weight, is_norm, unit_axis, weight_name
 
 Parameters = tuple[Tensor, Tensor | None]
 
@@ -93,7 +93,7 @@ def learns(module: nn.Module) -> bool:
     }
     try:
         with torch.inference_mode(False), torch.enable_grad():
-            weight = tensors[weight_name(module) or "weight"]
+            weight = tensors[weight_name(module)]
             out = _twin(module, weight, tensors.get("bias"))(_input_for(module, weight))
             return all(bool(g.any()) for g in torch.autograd.grad(out.square().sum(), list(tensors.values())))
     except Exception:  # as in `_behaves`
@@ -105,9 +105,9 @@ def _storage_obstacle(module: nn.Module, map: AffineMap) -> str | None:
     held = {name: p for name, p in module._parameters.items() if p is not None}
     if "forward" in vars(module):
         return "its forward is wrapped, by offloading for example"
-    own = weight_name(module)
-    if own is None:
+    if not has_weight(module):
         return "it has no weight of its own"
+    own = weight_name(module)
     if set(held) - {own, "bias"}:
         return f"it has the further parameters {sorted(set(held) - {own, 'bias'})}"
     for name, parameter in held.items():
@@ -138,7 +138,7 @@ def _behaves(module: nn.Module, offset: int) -> bool:
     parameters = {
         name: _waves(tuple(p.shape), 0.7) for name, p in module._parameters.items() if p is not None
     }
-    weight, bias = parameters[weight_name(module) or "weight"], parameters.get("bias")
+    weight, bias = parameters[weight_name(module)], parameters.get("bias")
     d = weight.shape[0]
     map = AffineMap(_waves((d,), 1.1), _waves((d,), 1.3) if bias is not None else torch.zeros(d))
     x = _input_for(module, weight)

@@ -82,7 +82,7 @@ def pristine(module: nn.Module) -> tuple[Tensor | None, Tensor | None]:
 
 
 def _held(module: nn.Module) -> tuple[Tensor | None, Tensor | None]:
-    return module._parameters.get(weight_name(module) or "weight"), module._parameters.get("bias")
+    return module._parameters.get(weight_name(module)), module._parameters.get("bias")
 
 
 def grown_biases(root: nn.Module) -> list[str]:
@@ -184,7 +184,7 @@ def _write(folds: Mapping[nn.Module, _Fold]) -> None:
         try:
             for module, (weight, bias) in new.items():
                 _FOLDS[module] = folds[module]
-                _set(module, weight_name(module) or "weight", weight)
+                _set(module, weight_name(module), weight)
                 _set(module, "bias", bias)
         except BaseException:
             for module, (parameters, data, old) in before.items():

@@ -45,7 +45,7 @@ class Holder:
 
     def tensors(self, map: AffineMap) -> dict[str, Tensor]:
         """The parameters with the map in them, by name, in their own dtypes; gradients flow to the map."""
-        name = weight_name(self.module) or "weight"
+        name = weight_name(self.module)
         weight, bias = self.module._parameters[name], self.module._parameters.get("bias")
         assert weight is not None
         if not self.takes_shift:

@@ -59,14 +59,17 @@ def unit_axis(module: nn.Module) -> int:
     return 1 if channels_first or by_name or isinstance(module, (nn.GroupNorm, _NormBase, _ConvNd)) else -1
 
 
-def weight_name(module: nn.Module) -> str | None:
+def weight_name(module: nn.Module) -> str:
     """What a module calls the parameter that scales its output: "weight", or the one vector of a norm of
-    another kind, such as "scale"; None where it has none."""
+    another kind, such as "scale"."""
     held = {name: parameter for name, parameter in module._parameters.items() if parameter is not None}
-    if "weight" in held:
-        return "weight"
     vectors = [name for name, parameter in held.items() if name != "bias" and parameter.ndim == 1]
-    return vectors[0] if len(held) == 1 and vectors and is_norm(module) else None
+    return vectors[0] if len(held) == 1 and vectors and is_norm(module) else "weight"
+
+
+def has_weight(module: nn.Module) -> bool:
+    """Whether a module has the parameter that scales its output."""
+    return module._parameters.get(weight_name(module)) is not None
 
 
 def width(module: nn.Module) -> int | None:
@@ -79,5 +82,5 @@ def width(module: nn.Module) -> int | None:
     shape = getattr(module, "normalized_shape", None)
     if shape:
         return int(shape[-1])
-    weight = getattr(module, weight_name(module) or "weight", None)
+    weight = getattr(module, weight_name(module), None)
     return int(weight.shape[-1]) if weight is not None and weight.ndim else None

@@ -10,7 +10,7 @@ from torch import nn
 from toys.models import CASES, AdaLayerNorm, Block, ScaledRMSNorm, noise, randomised, toy_unet
 
 from lineas.errors import MismatchError, SiteError
-from lineas.modules.kinds import is_norm, unit_axis, weight_name, width
+from lineas.modules.kinds import has_weight, is_norm, unit_axis, weight_name, width
 from lineas.modules.names import find_sites, module_tree, named_modules, resolve
 from lineas.steering.site import Site
 
@@ -29,9 +29,9 @@ def test_the_parameter_that_scales_is_found_by_its_place() -> None:
     assert weight_name(nn.LayerNorm(4)) == "weight" and weight_name(nn.Linear(4, 4)) == "weight"
     norm = ScaledRMSNorm(4)
     assert (weight_name(norm), width(norm)) == ("scale", 4)
-    assert weight_name(nn.LayerNorm(4, elementwise_affine=False)) is None
+    assert has_weight(norm) and not has_weight(nn.LayerNorm(4, elementwise_affine=False))
     norm.register_parameter("gate", nn.Parameter(torch.ones(4)))
-    assert weight_name(norm) is None
+    assert not has_weight(norm)
 
 
 def test_width_is_unknown_where_the_module_does_not_tell() -> None:

@@ -12,7 +12,7 @@ from torch import nn
 
 from lineas.architectures.table import architecture_of
 from lineas.errors import SiteError
-from lineas.modules.kinds import is_norm, is_projection, weight_name, width
+from lineas.modules.kinds import has_weight, is_norm, is_projection, width
 from lineas.modules.names import find_sites, named_modules
 from lineas.steering.site import Site
 
@@ -92,7 +92,7 @@ def _of_denoiser(name: str, denoiser: nn.Module, preset: str) -> list[Site]:
         chosen = _matching(table, [f"{name}.{each}" for each in known.presets.get(preset, ())])
         lists = [f"{name}.{each}" for each in known.blocks]
     # Norms without weights are scaled by the timestep, which outputs after them are not.
-    chosen = [each for each in chosen if not is_norm(table[each]) or _has_weight(table[each])]
+    chosen = [each for each in chosen if not is_norm(table[each]) or has_weight(table[each])]
     if chosen and lists and preset in _WHOLE:
         _tell(name, denoiser, chosen, lists, table, by_rule=known is None)
     return find_sites({name: denoiser}, chosen) if chosen else []
@@ -123,7 +123,7 @@ def _by_rule(component: str, table: Mapping[str, nn.Module], preset: str) -> lis
     norms = [
         name
         for name, module in table.items()
-        if name.startswith(inside) and is_norm(module) and _has_weight(module) and width(module) in widths
+        if name.startswith(inside) and is_norm(module) and has_weight(module) and width(module) in widths
     ]
     return norms if len(_blocks_of(norms, table)) == len(_blocks_of(outputs, table)) else outputs
 
@@ -179,13 +179,9 @@ def _norms_of_text(name: str, encoder: nn.Module) -> list[Site]:
     chosen = [
         each
         for each, module in table.items()
-        if is_norm(module) and _has_weight(module) and not _VISION.search(each) and not _QUERIES.search(each)
+        if is_norm(module) and has_weight(module) and not _VISION.search(each) and not _QUERIES.search(each)
     ]
     return find_sites({name: encoder}, chosen) if chosen else []
 
 
 _QUERIES = re.compile(r"\.(q|k|query|key)_?(norm|layernorm)$|\.norm_(q|k)$")
-
-
-def _has_weight(module: nn.Module) -> bool:
-    return weight_name(module) is not None
