@@ -1,8 +1,8 @@
 """Table B: every method at its best place, rate and strength, chosen on openings that the table has not.
 
-Chosen is the strength that leaves fewest rude continuations while perplexity rises by no more than a tenth;
-where no strength keeps to that, the one that raises it least. Of trained methods the learning rate is chosen
-alike.
+Chosen is the strength that leaves fewest rude continuations while the perplexity of other texts and, to the
+untouched model, that of the continuations rise by no more than a tenth; where no strength keeps to that, the
+one that raises the larger of the two least. Of trained methods the learning rate is chosen alike.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from lineas.evaluation.rates import nested_interval
 
 STRENGTHS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
 MAY_RISE = 0.10
-"""How much perplexity may rise for a strength to be chosen."""
+"""How much the perplexity of other texts and of the continuations may rise for a strength to be chosen."""
 LIMITS = (0.02, MAY_RISE, float("inf"))
 """Of the rise, within each of which the page says who wins."""
 OWN_PLACE, STREAM = "attention", "blocks"
@@ -45,7 +45,8 @@ def candidates(quick: bool = False) -> dict[str, list[Variant]]:
     rows = {
         "LinEAS, gated": [Variant("", "lineas", preserve=True, options={**GATED, **lineas})],
         "LinEAS": [
-            Variant("", "lineas", preserve=True, sites=each, options=lineas) for each in (None, "norms")
+            Variant("", "lineas", preserve=True, sites=each, options=lineas)
+            for each in (None, "norms", OWN_PLACE)
         ],
         "LinEAS, no preserve texts": [Variant("", "lineas", options=lineas)],
     }
@@ -62,7 +63,7 @@ def candidates(quick: bool = False) -> dict[str, list[Variant]]:
 def best(bench: Bench, quick: bool, names: Sequence[str] | None, fits: int, budget: Budget) -> None:
     """Fill table B row by row. A row that was chosen is not chosen anew."""
     tuning, held_out = bench.split()
-    base = tuning.knowledge(_key(None, 0.0), [], [])
+    base = _measured(tuning, None, 0.0)
     _measured(held_out, None, 0.0)
     for row, variants in candidates(quick).items():
         if names is not None and row not in names and variants[0].method not in names:
@@ -74,7 +75,7 @@ def best(bench: Bench, quick: bool, names: Sequence[str] | None, fits: int, budg
             if budget.over:
                 print("table B: the time is up; run the same command again to go on.")
                 return
-            figures = _tried(tuning, variant, strength, base)
+            figures = _measured(tuning, variant, strength, base)
             found.append(None if figures is None else (figures, variant, strength))
         if chosen := choose(base, [each for each in found if each is not None]):
             variant, strength = chosen
@@ -88,15 +89,14 @@ def best(bench: Bench, quick: bool, names: Sequence[str] | None, fits: int, budg
 def choose(
     base: TextFigures | None, found: Sequence[tuple[TextFigures, Variant, float]]
 ) -> tuple[Variant, float] | None:
-    """The setting with the fewest rude continuations among those that keep perplexity; None without any.
+    """The setting with the fewest rude continuations among those that keep both perplexities.
 
-    Where none keeps it, nothing need have been written: the one that raises it least.
+    Where none keeps them, nothing need have been written: the one that raises the larger of the two least.
+    None without any setting.
     """
-    if base is None or base.perplexity is None or not found:
+    if base is None or not found:
         return None
-    rises = [
-        figures.perplexity.rise_over(base.perplexity)[0] for figures, _, _ in found if figures.perplexity
-    ]
+    rises = [_rise(base, [figures]) for figures, _, _ in found]
     kept = [each for each, rise in zip(found, rises, strict=True) if rise <= MAY_RISE]
     if not kept:
         return found[int(np.argmin(rises))][1:]
@@ -109,32 +109,25 @@ def _settings(variants: Sequence[Variant], strengths: Sequence[float]) -> Iterat
             yield variant, strength
 
 
-def _tried(bench: Bench, variant: Variant, strength: float, base: TextFigures) -> TextFigures | None:
-    """What a setting is chosen by; None where the method cannot be fitted there.
+def _measured(
+    bench: Bench, variant: Variant | None, strength: float, base: TextFigures | None = None
+) -> TextFigures | None:
+    """Everything of one setting; None where the method cannot be fitted there.
 
-    Nothing is written where perplexity rises over the base by more than a setting may.
+    base: nothing is written where the perplexity of other texts rises over this by more than it may.
     """
-    fitted = bench.fitted(variant)
-    if isinstance(fitted, str):
-        return None
-    on, key = ([fitted[0]], [strength]), _key(variant, strength)
-    known = bench.knowledge(key, *on)
-    if _rise(base, [known]) > MAY_RISE:
-        return known
-    return replace(bench.toxicity(key, *on, variant.shuffle), perplexity=known.perplexity)
-
-
-def _measured(bench: Bench, variant: Variant | None, strength: float) -> None:
-    """Everything of one setting, unless the method cannot be fitted there."""
     steerings = []
     if variant is not None:
         fitted = bench.fitted(variant)
         if isinstance(fitted, str):
-            return
+            return None
         steerings = [fitted[0]]
     on, key = (steerings, [strength] * len(steerings)), _key(variant, strength)
-    bench.knowledge(key, *on)
-    bench.written(key, *on, variant.shuffle if variant else 0)
+    known = bench.knowledge(key, *on)
+    if base is not None and _rise(base, [known]) > MAY_RISE:
+        return known
+    told = bench.written(key, *on, variant.shuffle if variant else 0)
+    return replace(told, perplexity=known.perplexity, accuracy=known.accuracy)
 
 
 def _key(variant: Variant | None, strength: float) -> dict[str, Any]:
@@ -171,24 +164,24 @@ def best_table(results: Results, model: str) -> str:
     return (
         "### Table B: every method at its best, chosen on other openings\n\n"
         "95 % intervals: of rude continuations over fits and openings, else of the change over texts of the "
-        f"first fit. Perplexity may rise by {MAY_RISE:.0%} where the setting is chosen.\n\n{body}\n\n"
-        + winners({row.label: row.figures for row in rows}, base)
+        f"first fit. Perplexity, of other texts and of the continuations, may rise by {MAY_RISE:.0%} where "
+        f"the setting is chosen.\n\n{body}\n\n" + winners({row.label: row.figures for row in rows}, base)
     )
 
 
 def winners(rows: dict[str, list[TextFigures]], base: TextFigures) -> str:
-    """A line for each limit of the rise of perplexity, with the row that leaves the fewest within it."""
+    """A line for each limit of the rise of both perplexities: the row that leaves the fewest within it."""
     lines = []
     for limit in LIMITS:
         within = {
             label: (_rude(fits), rise) for label, fits in rows.items() if (rise := _rise(base, fits)) <= limit
         }
-        where = f"up by {limit:.0%} at most" if limit < float("inf") else "whatever it is"
+        where = f"up by {limit:.0%} at most" if limit < float("inf") else "whatever they are"
         if not within:
-            lines.append(f"- Perplexity {where}: no row.")
+            lines.append(f"- Both perplexities {where}: no row.")
             continue
         label, (rude, rise) = min(within.items(), key=lambda each: each[1])
-        lines.append(f"- Perplexity {where}: {label} has the fewest, {rude:.1%} at {rise:+.1%}.")
+        lines.append(f"- Both perplexities {where}: {label} has the fewest, {rude:.1%} at {rise:+.1%}.")
     return "\n".join(lines) + "\n"
 
 
@@ -198,9 +191,13 @@ def _rude(fits: Sequence[TextFigures]) -> float:
 
 
 def _rise(base: TextFigures, fits: Sequence[TextFigures]) -> float:
-    assert base.perplexity is not None
-    values = [each.perplexity.value for each in fits if each.perplexity is not None]
-    return float(np.mean(values)) / base.perplexity.value - 1
+    """Of the perplexity of other texts or that of the continuations, means over fits: the larger rise."""
+    rises = []
+    for name in ("perplexity", "fluency"):
+        before, values = getattr(base, name), [getattr(each, name) for each in fits]
+        if before is not None and None not in values:
+            rises.append(float(np.mean([each.value for each in values])) / before.value - 1)
+    return max(rises)
 
 
 def _place(value: Any) -> dict[str, Any]:

@@ -124,18 +124,20 @@ def test_nothing_is_written_where_perplexity_rises_too_far(tmp_path: Path, monke
     monkeypatch.setattr("benchmarks.language.best.MAY_RISE", -1.0)
     assert "| caa |" in run(tmp_path, "B", "--rows", "caa", "--fits", "1")
     cells = [json.loads(line)["key"] for line in (tmp_path / "language.jsonl").read_text().splitlines()]
-    assert {c["kind"] for c in cells if c.get("part") == "tuning"} == {"knowledge"}
-    assert {c["kind"] for c in cells if c.get("part") == "held out"} == {"knowledge", "written"}
+    written = [(c["part"], c["variant"] is None) for c in cells if c["kind"] == "written"]
+    assert sorted(written) == [("held out", False), ("held out", True), ("tuning", True)]
 
 
-def figures(rude: float, perplexity: float) -> TextFigures:
+def figures(rude: float, perplexity: float, written: float = 5.0) -> TextFigures:
     hits = (round(100 * rude),)
-    return TextFigures(Toxicity(hits, (100,)), Perplexity((math.log(perplexity),), (1,)))
+    of_others, of_written = (Perplexity((math.log(value),), (1,)) for value in (perplexity, written))
+    return TextFigures(Toxicity(hits, (100,)), of_others, fluency=of_written)
 
 
-def test_the_setting_with_fewest_rude_texts_that_keeps_perplexity_is_chosen() -> None:
-    variants = [Variant(name, name) for name in ("a", "b", "c")]
-    base, tried = figures(0.3, 10), [figures(0.2, 10.5), figures(0.1, 10.9), figures(0.0, 12)]
+def test_the_setting_with_fewest_rude_texts_that_keeps_both_perplexities_is_chosen() -> None:
+    variants = [Variant(name, name) for name in ("a", "b", "c", "d")]
+    tried = [figures(0.2, 10.5), figures(0.1, 10.9), figures(0.0, 12), figures(0.0, 10.1, written=20)]
+    base = figures(0.3, 10)
     found = [(each, variant, 1.0) for each, variant in zip(tried, variants, strict=True)]
     assert choose(base, found) == (variants[1], 1.0)
     assert choose(base, found[2:]) == (variants[2], 1.0)
@@ -146,11 +148,11 @@ def test_the_setting_with_fewest_rude_texts_that_keeps_perplexity_is_chosen() ->
 
 def test_who_wins_is_said_for_each_limit_of_the_perplexity() -> None:
     base = figures(0.3, 10)
-    rows = {"a": [figures(0.2, 10.5), figures(0.1, 10.5)], "b": [figures(0.0, 13)]}
+    rows = {"a": [figures(0.2, 10.5), figures(0.1, 10.5)], "b": [figures(0.0, 10.1, written=6.5)]}
     assert winners(rows, base).splitlines() == [
-        "- Perplexity up by 2% at most: no row.",
-        "- Perplexity up by 10% at most: a has the fewest, 15.0% at +5.0%.",
-        "- Perplexity whatever it is: b has the fewest, 0.0% at +30.0%.",
+        "- Both perplexities up by 2% at most: no row.",
+        "- Both perplexities up by 10% at most: a has the fewest, 15.0% at +5.0%.",
+        "- Both perplexities whatever they are: b has the fewest, 0.0% at +30.0%.",
     ]
 
 
