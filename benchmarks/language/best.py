@@ -7,8 +7,9 @@ one that raises the larger of the two least. Of trained methods the learning rat
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -69,21 +70,24 @@ def best(bench: Bench, quick: bool, names: Sequence[str] | None, fits: int, budg
         if names is not None and row not in names and variants[0].method not in names:
             continue
         key = {"kind": "chosen", "model": bench.name, "row": row, "fits": fits}
-        settings = list(_settings(variants, STRENGTHS[2:4] if quick else STRENGTHS))
-        found = []
-        for variant, strength in settings:
-            if budget.over:
-                print("table B: the time is up; run the same command again to go on.")
-                return
-            figures = _measured(tuning, variant, strength, base)
-            found.append(None if figures is None else (figures, variant, strength))
-        if chosen := choose(base, [each for each in found if each is not None]):
-            variant, strength = chosen
-            bench.results.compute(key, lambda v=variant, s=strength: {"variant": v.key(), "strength": s})
-            for number in range(fits):
+        if key not in bench.results:
+            found = []
+            for variant, strength in product(variants, STRENGTHS[2:4] if quick else STRENGTHS):
                 if budget.over:
+                    print("table B: the time is up; run the same command again to go on.")
                     return
-                _measured(held_out, replace(variant, shuffle=number), strength)
+                if (figures := _measured(tuning, variant, strength, base)) is not None:
+                    found.append((figures, variant, strength))
+            if (chosen := choose(base, found)) is None:
+                continue
+            setting = {"variant": chosen[0].key(), "strength": chosen[1]}
+            bench.results.compute(key, setting.copy)
+        setting = bench.results.get(key)
+        for number in range(fits):
+            if budget.over:
+                return
+            variant = Variant("", **{**setting["variant"], "shuffle": number})
+            _measured(held_out, variant, setting["strength"])
 
 
 def choose(
@@ -101,12 +105,6 @@ def choose(
     if not kept:
         return found[int(np.argmin(rises))][1:]
     return min(kept, key=lambda each: each[0].toxicity.rate.value if each[0].toxicity else 1.0)[1:]
-
-
-def _settings(variants: Sequence[Variant], strengths: Sequence[float]) -> Iterator[tuple[Variant, float]]:
-    for variant in variants:
-        for strength in strengths:
-            yield variant, strength
 
 
 def _measured(

@@ -18,8 +18,8 @@ class Start:
     spread: [d] the unit that a shift is measured in; ones for the paper's raw parameters.
     center: [d] where a scale pivots, so that scale and shift do not fight; zeros for raw parameters.
     source, target: [n, p, d] p positions of each prompt in the untouched model; None where the family asks
-    for none. behind: [n, k, d] those of the source prompts from the end token on; likewise. seen: whether
-    what stands behind the end token reaches the image model.
+    for none. behind: [n, k, d] those of the source prompts from the end token on, or the last k up to it
+    where what stands behind it does not reach the image model; likewise. seen: whether it does.
     """
 
     spread: Tensor
@@ -36,7 +36,7 @@ class Parameters(ABC):
     positions: ClassVar[int] = 0
     """Positions of each prompt that the family starts from; 0 asks for none."""
     slots: ClassVar[int] = 0
-    """Positions from its end token on that it starts from besides."""
+    """Positions from its end token on, or up to it, that it starts from besides."""
     reads_texts: ClassVar[bool] = False
     """Whether the family is for language models alone."""
 

@@ -134,9 +134,11 @@ class VirtualTokenMap(Map):
         start, last = (real * order).amax(1) - 1 + int(self.offset), max(0, real.shape[1] - self.slots)
         worded = real.any(1)
         if bool(((start > last) | (start < 0))[worded].any()):
+            too_short, counts = bool((start < 0)[worded].any()), real.sum(1)[worded]
+            count, advice = (counts.min(), "Lengthen") if too_short else (counts.max(), "Shorten")
             warnings.warn(
-                f"A prompt of {int(real.sum(1).max())} tokens leaves no room for {self.slots} virtual ones, "
-                f"of {real.shape[1]} in all: they lie over its words. Shorten the prompt.",
+                f"A prompt of {int(count)} tokens leaves no room for {self.slots} virtual ones, "
+                f"of {real.shape[1]} in all: they lie over its words. {advice} the prompt.",
                 stacklevel=2,
             )
         return replace(self, first=start.clamp(0, last).masked_fill(~worded, -self.slots))

@@ -11,7 +11,7 @@ from lineas.maps.affine import AffineParameters
 from lineas.maps.base import FAMILIES, Map, trainable
 from lineas.maps.gated import GatedMap, gate_start
 from lineas.maps.parameters import Parameters, Start
-from lineas.maps.virtual_tokens import COUNT, LAST, VirtualTokenParameters, concept_words
+from lineas.maps.virtual_tokens import COUNT, LAST, VirtualTokenMap, VirtualTokenParameters, concept_words
 
 
 def start(d: int = 4) -> Start:
@@ -112,3 +112,11 @@ def test_virtual_tokens_start_as_words_behind_the_prompt_or_at_the_last_places_t
     real = torch.arange(12)[None] < 9
     first = made.placed(real).first
     assert first is not None and int(first) == 8 + offset
+
+
+def test_a_prompt_that_is_too_short_for_virtual_tokens_is_told_to_be_lengthened() -> None:
+    map = VirtualTokenMap(torch.ones(LAST, 4), torch.zeros(4), torch.zeros(4), torch.tensor(1.0 - LAST))
+    with pytest.warns(UserWarning, match="A prompt of 3 tokens leaves no room for 5 .* Lengthen the prompt"):
+        map.placed(torch.arange(12)[None] < torch.tensor([[3], [8]]))
+    with pytest.warns(UserWarning, match="A prompt of 12 tokens leaves no room for 5 .* Shorten the prompt"):
+        replace(map, offset=torch.tensor(0.0)).placed(torch.ones(1, 12, dtype=torch.bool))
