@@ -45,7 +45,7 @@ def settings_for(intent: str, is_text: bool, in_pairs: bool, seed: int = 0) -> S
 def _of_texts(intent: str) -> Setting:
     if intent == ADD:
         return "norms", {**READ, "steps": 40, "preserve_weight": 0.6}, (_FIRST, _CONTEXT)
-    return None, {"map": "gated", "preserve_weight": 0.3}, (_TOKENS,)
+    return "attention", {"steps": 40}, (_TOKENS,)
 
 
 _GATES = "The words that name the concept are steered, behind a gate that leaves other words alone."
@@ -66,6 +66,6 @@ _CONTEXT = (
     "held where they are."
 )
 _TOKENS = (
-    "Tokens that sound like the concept are steered, layer by layer, behind a gate that leaves others alone; "
-    "other texts are held where they are."
+    "What attention adds to a token is steered, layer by layer, as gently as the sentences need; other texts "
+    "are held where they are."
 )

@@ -63,7 +63,8 @@ def test_texts_are_planned_from_examples() -> None:
     lists = {"examples": ["rude"] * 4, "others": ["kind"] * 4}
     removed = plan_for(REMOVE, "rudeness", is_text=True, **lists)
     assert removed.sets.source == ("rude",) * 4 and removed.sets.target == ("kind",) * 4
-    assert removed.sites is None and removed.sets.for_calibrating is None
+    assert (removed.sites, removed.config.map, removed.config.steps) == ("attention", "affine", 40)
+    assert removed.sets.preserve and removed.sets.for_calibrating is None
     with pytest.raises(PromptError, match="both lists are needed"):
         plan_for(REMOVE, "rudeness", is_text=True)
     with pytest.raises(ConfigError, match="Unknown intent 'hide'"):
