@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import cycle, product
 from typing import Any
 
 import numpy as np
@@ -36,20 +36,20 @@ PLACES = {
     "lofit": (OWN_PLACE, None),
 }
 """Where each method may act; first where its authors put it. None is the norm after attention, as LinEAS."""
+EXAMPLE = "an example"
+PROMPTED = {EXAMPLE: "", "told": "The following text is polite and friendly."}
+"""What prompting puts before an opening: a sentence of the target, or words that ask for it."""
 RATES = {"reft": (2e-3, 1e-2, 5e-2), "lofit": (5e-3, 2e-2, 1e-1)}
 
 
 def candidates(quick: bool = False) -> dict[str, list[Variant]]:
-    """Row -> its places and rates."""
+    """Row -> its places and rates; LinEAS has the one place that `remove` takes."""
     steps: dict[str, Any] = {"steps": 2} if quick else {}
     lineas = {"steps": 2 if quick else STEPS}
     rows = {
         "LinEAS, gated": [Variant("", "lineas", preserve=True, options={**GATED, **lineas})],
-        "LinEAS": [
-            Variant("", "lineas", preserve=True, sites=each, options=lineas)
-            for each in (None, "norms", OWN_PLACE)
-        ],
-        "LinEAS, no preserve texts": [Variant("", "lineas", options=lineas)],
+        "LinEAS": [Variant("", "lineas", preserve=True, sites=OWN_PLACE, options=lineas)],
+        "LinEAS, no preserve texts": [Variant("", "lineas", sites=OWN_PLACE, options=lineas)],
     }
     for method, places in PLACES.items():
         rates = [{"learning_rate": rate} for rate in RATES.get(method, ())] or [{}]
@@ -66,6 +66,9 @@ def best(bench: Bench, quick: bool, names: Sequence[str] | None, fits: int, budg
     tuning, held_out = bench.split()
     base = _measured(tuning, None, 0.0)
     _measured(held_out, None, 0.0)
+    for way in PROMPTED:
+        if not budget.over and (names is None or way in names):
+            _prompted(held_out, way)
     for row, variants in candidates(quick).items():
         if names is not None and row not in names and variants[0].method not in names:
             continue
@@ -88,6 +91,14 @@ def best(bench: Bench, quick: bool, names: Sequence[str] | None, fits: int, budg
                 return
             variant = Variant("", **{**setting["variant"], "shuffle": number})
             _measured(held_out, variant, setting["strength"])
+
+
+def _prompted(bench: Bench, way: str) -> TextFigures:
+    """What is written after openings with something before them; the untouched model judges it there."""
+    before = bench.corpus.target if way == EXAMPLE else (PROMPTED[way],)
+    openings = tuple(f"{text} {opening}" for text, opening in zip(cycle(before), bench.corpus.openings))
+    asked = replace(bench, corpus=replace(bench.corpus, openings=openings))
+    return asked.written({"prompted": way}, [], [], 0)
 
 
 def choose(
@@ -153,18 +164,52 @@ def best_table(results: Results, model: str) -> str:
     rows = [row for row in rows if row.figures]
     if base is None or not rows:
         return ""
+    asked = {
+        key["prompted"]: TextFigures.from_dict(value)
+        for key, value in results.find(kind="written", model=model)
+        if "prompted" in key
+    }
     heads = ["row", "place, rate, λ", "rude continuations", "perplexity", "of the continuations", "accuracy"]
     lines = [heads, ["---", "---", *["---:"] * 4], ["none", "", *_cells(base, [base])]]
     lines += [
         [row.label, f"{row.place}; {len(row.figures)} fits", *_cells(base, row.figures)] for row in rows
     ]
+    for way, figures in asked.items():
+        rude, *_, fluent, _ = _cells(base, [replace(figures, perplexity=base.perplexity)])
+        lines.insert(3, [f"prompting: {way}", PROMPTED[way], rude, "–", fluent, "–"])
     body = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     return (
         "### Table B: every method at its best, chosen on other openings\n\n"
         "95 % intervals: of rude continuations over fits and openings, else of the change over texts of the "
         f"first fit. Perplexity, of other texts and of the continuations, may rise by {MAY_RISE:.0%} where "
-        f"the setting is chosen.\n\n{body}\n\n" + winners({row.label: row.figures for row in rows}, base)
+        f"the setting is chosen.\n\n{body}\n\n"
+        + winners({row.label: row.figures for row in rows}, base)
+        + _tried(results, model)
     )
+
+
+def _tried(results: Results, model: str) -> str:
+    """Every setting that was written with on the openings that choose."""
+    lines = ["| method, place, rate | λ | rude continuations | perplexity | of the continuations |"]
+    lines.append("|---|---:|---:|---:|---:|")
+    bases: dict[int, TextFigures] = {}
+    for key, value in results.find(kind="written", model=model, part="tuning"):
+        cell = {name: key[name] for name in ("variant", "strength")}
+        known = next(results.find(kind="knowledge", model=model, part="tuning", **cell))[1]
+        figures = TextFigures.from_dict(value)
+        figures = replace(figures, perplexity=TextFigures.from_dict(known).perplexity)
+        base = bases.setdefault(key["samples"], figures)  # the untouched model is measured first
+        variant = Variant("", **key["variant"]) if key["variant"] else None
+        cells = [_named(variant), f"{key['strength']:g}", *_cells(base, [figures])[:3]]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(["", "What was tried on the openings that choose:", "", *lines, ""])
+
+
+def _named(variant: Variant | None) -> str:
+    if variant is None:
+        return "none"
+    named = {"at": variant.sites or "post_attention", **variant.options}
+    return ", ".join([variant.method, *(f"{name} {value}" for name, value in named.items())])
 
 
 def winners(rows: dict[str, list[TextFigures]], base: TextFigures) -> str:

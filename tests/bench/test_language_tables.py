@@ -99,8 +99,13 @@ def test_rows_are_chosen_by_label_or_by_method() -> None:
 
 
 def test_table_b_chooses_on_some_openings_and_reports_the_others(tmp_path: Path, monkeypatch: Any) -> None:
-    words = ("B", "--rows", "caa", "--fits", "2")
+    words = ("B", "--rows", "caa", "told", "an example", "--fits", "2")
     text = run(tmp_path, *words)
+    assert (
+        "| prompting: told | The following text is polite" in text and "| prompting: an example |  |" in text
+    )
+    told = text.partition("tried on the openings that choose")[2]
+    assert "| none | 0 |" in told and "| caa, at blocks | 0.75 |" in told
     (row,) = [line for line in text.splitlines() if line.startswith("| caa |")]
     assert "at " in row and "λ " in row and "; 2 fits |" in row and "points (" in row
     lines = (tmp_path / "language.jsonl").read_text().splitlines()
