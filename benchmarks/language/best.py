@@ -171,9 +171,7 @@ def best_table(results: Results, model: str) -> str:
     }
     heads = ["row", "place, rate, λ", "rude continuations", "perplexity", "of the continuations", "accuracy"]
     lines = [heads, ["---", "---", *["---:"] * 4], ["none", "", *_cells(base, [base])]]
-    lines += [
-        [row.label, f"{row.place}; {len(row.figures)} fits", *_cells(base, row.figures)] for row in rows
-    ]
+    lines += [[row.label, f"{row.place}; {_fits(row)}", *_cells(base, row.figures)] for row in rows]
     for way, figures in asked.items():
         rude, *_, fluent, _ = _cells(base, [replace(figures, perplexity=base.perplexity)])
         lines.insert(3, [f"prompting: {way}", PROMPTED[way], rude, "–", fluent, "–"])
@@ -186,6 +184,10 @@ def best_table(results: Results, model: str) -> str:
         + winners({row.label: row.figures for row in rows}, base)
         + _tried(results, model)
     )
+
+
+def _fits(row: _Row) -> str:
+    return f"{len(row.figures)} fit{'s' * (len(row.figures) > 1)}"
 
 
 def _tried(results: Results, model: str) -> str:
