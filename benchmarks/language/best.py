@@ -211,7 +211,8 @@ def _named(variant: Variant | None) -> str:
     if variant is None:
         return "none"
     named = {"at": variant.sites or "post_attention", **variant.options}
-    return ", ".join([variant.method, *(f"{name} {value}" for name, value in named.items())])
+    kept = ["preserve"] if variant.preserve else []
+    return ", ".join([variant.method, *kept, *(f"{name} {value}" for name, value in named.items())])
 
 
 def winners(rows: dict[str, list[TextFigures]], base: TextFigures) -> str:

@@ -66,6 +66,6 @@ _CONTEXT = (
     "held where they are."
 )
 _TOKENS = (
-    "What attention adds to a token is steered, layer by layer, as gently as the sentences need; other texts "
+    "What attention adds to each token is steered in every block, all of them fitted together; other texts "
     "are held where they are."
 )
