@@ -164,17 +164,16 @@ def best_table(results: Results, model: str) -> str:
     rows = [row for row in rows if row.figures]
     if base is None or not rows:
         return ""
-    asked = {
-        key["prompted"]: TextFigures.from_dict(value)
-        for key, value in results.find(kind="written", model=model)
-        if "prompted" in key
-    }
     heads = ["row", "place, rate, λ", "rude continuations", "perplexity", "of the continuations", "accuracy"]
     lines = [heads, ["---", "---", *["---:"] * 4], ["none", "", *_cells(base, [base])]]
-    lines += [[row.label, f"{row.place}; {_fits(row)}", *_cells(base, row.figures)] for row in rows]
-    for way, figures in asked.items():
-        rude, *_, fluent, _ = _cells(base, [replace(figures, perplexity=base.perplexity)])
-        lines.insert(3, [f"prompting: {way}", PROMPTED[way], rude, "–", fluent, "–"])
+    for way, words in PROMPTED.items():
+        for _, value in results.find(kind="written", model=model, prompted=way):
+            figures = replace(TextFigures.from_dict(value), perplexity=base.perplexity)
+            rude, _, fluent, _ = _cells(base, [figures])
+            lines.append([f"prompting: {way}", words, rude, "–", fluent, "–"])
+    for row in rows:
+        count = f"{len(row.figures)} fit{'s' * (len(row.figures) > 1)}"
+        lines.append([row.label, f"{row.place}; {count}", *_cells(base, row.figures)])
     body = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     return (
         "### Table B: every method at its best, chosen on other openings\n\n"
@@ -184,10 +183,6 @@ def best_table(results: Results, model: str) -> str:
         + winners({row.label: row.figures for row in rows}, base)
         + _tried(results, model)
     )
-
-
-def _fits(row: _Row) -> str:
-    return f"{len(row.figures)} fit{'s' * (len(row.figures) > 1)}"
 
 
 def _tried(results: Results, model: str) -> str:
