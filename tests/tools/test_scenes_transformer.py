@@ -77,6 +77,9 @@ def test_the_stock_pipeline_draws_the_same(model: Flow, tokenizer, tmp_path: Pat
     ).images
     tokens, mask = map(torch.tensor, token_ids(tokenizer, prompts))
     assert torch.allclose(drawn, model.draw(tokens, mask, start, steps), atol=1e-4)
+    again = build(len(tokenizer), **TINY)
+    again.begin(tmp_path)
+    assert torch.equal(again.draw(tokens, mask, start, steps), model.draw(tokens, mask, start, steps))
 
 
 def test_training_resumes(tmp_path: Path, tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,6 +96,7 @@ def test_training_resumes(tmp_path: Path, tokenizer, monkeypatch: pytest.MonkeyP
             occupied=np.zeros((8, 16, 16), bool),
         )
     settings = {"latents": tmp_path, "output": tmp_path / "out", "batch": 2, "muon_lr": 0.01, "adam_lr": 1e-3}
+    settings["start"] = None
     steps, minutes = [], 0.01
     for _ in range(2):
         flow.train(argparse.Namespace(minutes=minutes, **settings))

@@ -9,7 +9,6 @@ import torch
 pytest.importorskip("diffusers")
 pytest.importorskip("open_clip")
 
-from lineas.scenes.bundled import PIPELINE
 from lineas.scenes.grammar import prompt, random_scene
 from lineas.scenes.render import render
 from tools.scenes_model import together
@@ -27,7 +26,7 @@ def test_every_part_learns(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(together, "read_shard", lambda path: (images, u, texts, scenes))
     (tmp_path / "0000000.npz").touch()
     tokenizer = build_tokenizer(tmp_path / "tokenizer")
-    model = together.begin(PIPELINE, None, tokenizer)
+    model = together.begin(None, None, tokenizer)
     batch = next(together.batches(tmp_path, tokenizer, seed=0))
     parts = together.loss(model, ClipFeatures(), batch, torch.Generator().manual_seed(0))
     sum(parts.values()).backward()

@@ -4,8 +4,8 @@
     python -m tools.scenes_model.data SHARDS                rendered images, prompts, uniform numbers
     python -m tools.scenes_model.autoencoder SHARDS AE      AutoencoderTiny
     python -m tools.scenes_model.denoiser SHARDS AE OUT     text encoder and one-step UNet, resumes
-    python -m tools.scenes_model.decoder SHARDS AE OUT NEW  the decoder, on what the UNet really draws
-    python -m tools.scenes_model.together SHARDS BOTH       UNet and autoencoder as one, on the image, resumes
+    python -m tools.scenes_model.together SHARDS BOTH --denoiser OUT --autoencoder AE
+                                                            both as one, on the image, resumes
     python -m tools.scenes_model.detector SHARDS DETECTOR   concept detector
     python -m tools.scenes_model.clip SHARDS CLIP           open_clip model
     python -m tools.scenes_model.package BOTH/denoiser BOTH/autoencoder [--detector DETECTOR] [--clip CLIP]

@@ -18,13 +18,13 @@ from torch import Tensor, nn
 
 from lineas.scenes.bundled import PIPELINE
 from tools.scenes_model.data import HELD_OUT_SEED, pixels, read_shard
-from tools.scenes_model.optimiser import Optimisers, ramp
+from tools.scenes_model.optimiser import Optimisers, mixed, ramp
 from tools.scenes_model.perception import ClipFeatures, contour_error, slopes
 from tools.scenes_model.tapered import Tapered, grown, stock
 
 EVERY = 25
 """Steps between two lines of the log."""
-BATCH, WINDOW, EDGE = 8, 88, 8
+BATCH, WINDOW, EDGE = 16, 88, 8
 """Images of a step, side of the window that each is trained on, pixels at its cut edges that do not count."""
 LATENT_NOISE = 0.1
 """The decoder learns on latents with up to so much noise, so that the UNet's small errors stay invisible."""
@@ -152,7 +152,8 @@ def train(model: Tapered, old: nn.Module | None, arguments: argparse.Namespace) 
         print(f"held-out mean square error {error(model, held_out):.5f}", flush=True)
 
     while (progress := (time.process_time() - start) / (60 * arguments.minutes)) < 1:
-        parts = loss(model, old, features, *next(stream))
+        with mixed():
+            parts = loss(model, old, features, *next(stream))
         sum(parts.values()).backward()
         optimisers.step(ramp(progress))
         sums = {name: sums.get(name, 0.0) + value.item() for name, value in parts.items()}

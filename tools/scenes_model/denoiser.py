@@ -7,25 +7,24 @@ The regression needs neither teacher nor adversary, because the noise decides al
 from __future__ import annotations
 
 import argparse
-import itertools
 import time
-from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderTiny, UNet2DConditionModel
+from diffusers.models.attention_processor import AttnProcessor
 from PIL import Image
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from lineas.scenes.grammar import COLOURS, STYLES, words
 from lineas.scenes.render import FLOOR, positions
+from tools.scenes_model.autoencoder import load as load_autoencoder
 from tools.scenes_model.data import HELD_OUT_SEED, noise_for, pixels, read_shard
-from tools.scenes_model.optimiser import Optimisers, ramp
-from tools.scenes_model.parallel import Helper, NoHelper
+from tools.scenes_model.optimiser import Optimisers, mixed, ramp
+from tools.scenes_model.tapered import Tapered
 from tools.scenes_model.text import LENGTH, build_tokenizer
 
 TIMESTEP = 999
@@ -51,7 +50,7 @@ class Denoiser(nn.Module):
                 pad_token_id=end,
             )
         )
-        self.unet = UNet2DConditionModel(
+        unet = UNet2DConditionModel(
             sample_size=16,
             block_out_channels=(64, 96, 96),
             layers_per_block=1,
@@ -61,6 +60,16 @@ class Denoiser(nn.Module):
             attention_head_dim=4,
             norm_num_groups=16,
         )
+        # Plain matrices: the backward pass of PyTorch's fused attention is slow on processors.
+        unet.set_attn_processor(AttnProcessor())
+        self.unet = unet
+
+    def begin(self, pipeline: Path) -> None:
+        """Take the weights of a pipeline folder."""
+        text = CLIPTextModel.from_pretrained(pipeline / "text_encoder").float()
+        self.text_encoder.load_state_dict(text.state_dict())
+        unet = UNet2DConditionModel.from_pretrained(pipeline / "unet").float()
+        self.unet.load_state_dict(unet.state_dict())
 
     def forward(self, tokens: Tensor, noise: Tensor) -> Tensor:
         words = self.text_encoder(tokens).last_hidden_state
@@ -103,14 +112,17 @@ class Latents:
         return tokens.long(), noise_for(u, generator), latents.float(), occupied
 
 
-def cache_latents(shard: Path, autoencoder: AutoencoderTiny, tokenizer: CLIPTokenizer) -> None:
+def cache_latents(shard: Path, autoencoder: Tapered, tokenizer: CLIPTokenizer) -> None:
     """Encode one shard of images, once."""
     path = shard.with_suffix(".latents.npz")
     if path.exists():
         return
     images, u, prompts, scenes = read_shard(shard)
-    with torch.no_grad():
-        parts = [autoencoder.encode(pixels(part) * 2 - 1).latents for part in np.array_split(images, 128)]
+    with torch.no_grad(), mixed():
+        parts = [
+            autoencoder.encode(pixels(part).contiguous(memory_format=torch.channels_last))
+            for part in np.array_split(images, 128)
+        ]
     tokens = tokenizer(prompts, padding="max_length", truncation=True, return_tensors="np").input_ids
     temporary = path.with_suffix(".part.npz")
     occupied = np.stack(
@@ -136,16 +148,6 @@ def regression(output: Tensor, latents: Tensor, occupied: Tensor) -> Tensor:
     """
     error = F.smooth_l1_loss(output.float(), latents, beta=0.3, reduction="none")
     return (error * (1 + 2 * occupied.unsqueeze(1))).mean()
-
-
-def losses(model: Denoiser, seed: int, data: Latents, batch: int) -> Iterator[Tensor]:
-    """Endless losses on fresh batches; shards that were encoded meanwhile join in."""
-    generator = torch.Generator().manual_seed(seed)
-    for turn in itertools.count():
-        if turn % 50 == 0:
-            data.refresh()
-        tokens, noise, latents, occupied = data.batch(batch, generator)
-        yield regression(model(tokens, noise), latents, occupied)
 
 
 @torch.no_grad()
@@ -186,18 +188,12 @@ def train(arguments: argparse.Namespace) -> None:
     tokenizer = build_tokenizer(arguments.output / "tokenizer")
     autoencoder = AutoencoderTiny.from_pretrained(arguments.autoencoder)
     check = held_out(arguments.shards, autoencoder, tokenizer)
-    cache_latents(arguments.shards / "0000000.npz", autoencoder, tokenizer)
+    cache_latents(arguments.shards / "0000000.npz", load_autoencoder(arguments.autoencoder), tokenizer)
     data = Latents(arguments.shards, tokenizer)
     torch.manual_seed(0)
-    make = lambda: Denoiser(len(tokenizer), tokenizer.eos_token_id).to(memory_format=torch.channels_last)  # noqa: E731
-    model = make()
+    model = Denoiser(len(tokenizer), tokenizer.eos_token_id).to(memory_format=torch.channels_last)
     if arguments.start:
-        model.text_encoder.load_state_dict(
-            CLIPTextModel.from_pretrained(arguments.start / "text_encoder").state_dict()
-        )
-        model.unet.load_state_dict(
-            UNet2DConditionModel.from_pretrained(arguments.start / "unet").state_dict()
-        )
+        model.begin(arguments.start)
     optimisers = Optimisers(model, arguments.muon_lr, arguments.adam_lr, outer=("conv_in", "conv_out"))
     step, spent = 0, 0.0
     if (arguments.output / "checkpoint.pt").exists():
@@ -205,38 +201,31 @@ def train(arguments: argparse.Namespace) -> None:
         model.load_state_dict(state["model"])
         optimisers.load_state_dict(state["optimisers"])
         step, spent = state["step"], state["spent"]
-    stream = partial(losses, data=data, batch=arguments.batch)
-    mine = stream(model, step)
-    extra = Helper(make(), stream, seed=step + 1) if arguments.helper else NoHelper()
-    start, helped, values = time.time() - spent, 0, []
+    generator, start, values = torch.Generator().manual_seed(step), time.time() - spent, []
+
+    def keep() -> None:
+        state = {"optimisers": optimisers.state_dict(), "step": step, "spent": time.time() - start}
+        save(model, arguments.output, state)
+        print("held-out", preview(model, autoencoder, check, arguments.output / "preview.png"), flush=True)
+
     while (progress := (time.time() - start) / (60 * arguments.minutes)) < 1:
-        value = next(mine)
+        if step % 50 == 0:
+            data.refresh()
+        tokens, noise, latents, occupied = data.batch(arguments.batch, generator)
+        with mixed():
+            output = model(tokens, noise)
+        value = regression(output, latents, occupied)
         value.backward()
-        values.append(value.item())
-        helped += extra.share(model)
         optimisers.step(ramp(progress, flat=0.25))
-        extra.publish(model)
+        values.append(value.item())
         step += 1
         if step % 100 == 0:
-            print(
-                f"{time.time() - start:.0f} s  step {step} (+{helped})",
-                f"shards {len(data.loaded)}  loss {np.mean(values):.4f}",
-                flush=True,
-            )
-            helped, values = 0, []
+            spent, shards = time.time() - start, len(data.loaded)
+            print(f"{spent:.0f} s  step {step}  shards {shards}  loss {np.mean(values):.4f}", flush=True)
+            values = []
         if step % 400 == 0:
-            state = {"optimisers": optimisers.state_dict(), "step": step, "spent": time.time() - start}
-            save(model, arguments.output, state)
-            print(
-                "held-out", preview(model, autoencoder, check, arguments.output / "preview.png"), flush=True
-            )
-    save(
-        model,
-        arguments.output,
-        {"optimisers": optimisers.state_dict(), "step": step, "spent": time.time() - start},
-    )
-    print("held-out", preview(model, autoencoder, check, arguments.output / "preview.png"), flush=True)
-    extra.stop()
+            keep()
+    keep()
 
 
 def main() -> None:
@@ -248,19 +237,17 @@ def main() -> None:
     parser.add_argument(
         "--start", type=Path, help="a pipeline folder whose text encoder and UNet to go on from"
     )
-    parser.add_argument("--batch", type=int, default=24)
+    parser.add_argument("--batch", type=int, default=48)
     parser.add_argument("--muon-lr", type=float, default=0.012)
     parser.add_argument("--adam-lr", type=float, default=2e-3)
-    parser.add_argument("--helper", action="store_true", help="a second process that uses another core")
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--encode-only", action="store_true", help="only fill the cache of latents")
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
+    torch.set_num_threads(arguments.threads)
     torch.set_flush_denormal(True)
     if arguments.encode_only:
         tokenizer = build_tokenizer(arguments.output / "tokenizer")
-        autoencoder = AutoencoderTiny.from_pretrained(arguments.autoencoder).to(
-            memory_format=torch.channels_last
-        )
+        autoencoder = load_autoencoder(arguments.autoencoder)
         for path in sorted(arguments.shards.glob("0??????.npz")):
             cache_latents(path, autoencoder, tokenizer)
     else:

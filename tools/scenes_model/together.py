@@ -15,21 +15,21 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from diffusers import AutoencoderTiny, UNet2DConditionModel
+from diffusers import AutoencoderTiny
 from torch import Tensor, nn
-from transformers import CLIPTextModel, CLIPTokenizer
+from transformers import CLIPTokenizer
 
 from lineas.scenes.bundled import PIPELINE
 from tools.scenes_model import autoencoder
 from tools.scenes_model.autoencoder import LATENT_NOISE, WINDOW, reproduction
 from tools.scenes_model.data import HELD_OUT_SEED, noise_for, pixels, read_shard
 from tools.scenes_model.denoiser import Denoiser, occupied_cells, regression
-from tools.scenes_model.optimiser import Optimisers, ramp
+from tools.scenes_model.optimiser import Optimisers, mixed, ramp
 from tools.scenes_model.perception import ClipFeatures
 from tools.scenes_model.tapered import Tapered, grown, stock
 from tools.scenes_model.text import build_tokenizer
 
-DRAWN, ENCODED = 6, 4
+DRAWN, ENCODED = 24, 8
 """Images of a batch that the UNet draws, and images that only pass through the autoencoder."""
 LATENTS, NORMAL = 0.2, 0.02
 """Weights of the UNet's distance from the encoder's latents, and of their unit variance."""
@@ -91,17 +91,17 @@ def loss(model: Whole, features: ClipFeatures, batch: Batch, generator: torch.Ge
     return parts
 
 
-def begin(start: Path, tapered: Path | None, tokenizer: CLIPTokenizer) -> Whole:
-    """A pipeline's UNet and text encoder, and its autoencoder grown or the one trained into ``tapered``."""
+def begin(trained: Path | None, tapered: Path | None, tokenizer: CLIPTokenizer) -> Whole:
+    """What the two stages before trained; without one of them, the bundled pipeline's own part."""
     denoiser = Denoiser(len(tokenizer), tokenizer.eos_token_id)
-    text = CLIPTextModel.from_pretrained(start / "text_encoder")
-    denoiser.text_encoder.load_state_dict(text.float().state_dict())
-    unet = UNet2DConditionModel.from_pretrained(start / "unet")
-    denoiser.unet.load_state_dict(unet.float().state_dict())
+    if trained:
+        denoiser.load_state_dict(torch.load(trained / "checkpoint.pt", weights_only=True)["model"])
+    else:
+        denoiser.begin(PIPELINE)
     if tapered:
         own = autoencoder.load(tapered)
     else:
-        own = grown(AutoencoderTiny.from_pretrained(start / "vae").float(), Tapered())
+        own = grown(AutoencoderTiny.from_pretrained(PIPELINE / "vae").float(), Tapered())
     return Whole(denoiser, own).to(memory_format=torch.channels_last)
 
 
@@ -121,7 +121,7 @@ def train(arguments: argparse.Namespace) -> None:
     folder = arguments.output
     tokenizer = build_tokenizer(folder / "denoiser" / "tokenizer")
     torch.manual_seed(0)
-    model = begin(arguments.start, arguments.autoencoder, tokenizer)
+    model = begin(arguments.denoiser, arguments.autoencoder, tokenizer)
     optimisers = Optimisers(
         model, arguments.muon_lr, arguments.adam_lr, outer=("unet.conv_in", "unet.conv_out")
     )
@@ -138,7 +138,8 @@ def train(arguments: argparse.Namespace) -> None:
         return {"optimisers": optimisers.state_dict(), "step": step, "spent": time.time() - start}
 
     while (progress := (time.time() - start) / (60 * arguments.minutes)) < 1:
-        parts = loss(model, features, next(stream), generator)
+        with mixed():
+            parts = loss(model, features, next(stream), generator)
         sum(parts.values()).backward()
         optimisers.step(ramp(progress, flat=0.4))
         sums = {name: sums.get(name, 0.0) + value.item() for name, value in parts.items()}
@@ -157,13 +158,15 @@ def main() -> None:
     parser.add_argument("shards", type=Path)
     parser.add_argument("output", type=Path)
     parser.add_argument("--minutes", type=float, default=120.0)
-    parser.add_argument("--start", type=Path, default=PIPELINE, help="a pipeline folder to go on from")
-    parser.add_argument("--autoencoder", type=Path, help="output folder of autoencoder.py to go on from")
+    parser.add_argument("--denoiser", type=Path, help="its output folder, to go on from (default: bundled)")
+    parser.add_argument("--autoencoder", type=Path, help="the same of the autoencoder")
     parser.add_argument("--muon-lr", type=float, default=0.0005)
     parser.add_argument("--adam-lr", type=float, default=2e-4)
-    torch.set_num_threads(1)
+    parser.add_argument("--threads", type=int, default=1)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
     torch.set_flush_denormal(True)
-    train(parser.parse_args())
+    train(arguments)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tools.scenes_model.data import HELD_OUT_SEED
-from tools.scenes_model.optimiser import Optimisers, ramp
+from tools.scenes_model.optimiser import Optimisers, mixed, ramp
 from tools.scenes_transformer.latents import noise, read
 from tools.scenes_transformer.model import Flow, build
 from tools.scenes_transformer.tokenizer import build_tokenizer
@@ -83,6 +83,8 @@ def train(arguments: argparse.Namespace) -> None:
     arguments.output.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(0)
     model = build(len(build_tokenizer()))
+    if arguments.start:
+        model.begin(arguments.start)
     optimisers = Optimisers(model, arguments.muon_lr, arguments.adam_lr, outer=OUTER)
     checkpoint, step, spent = arguments.output / "checkpoint.pt", 0, 0.0
     if checkpoint.exists():
@@ -103,7 +105,8 @@ def train(arguments: argparse.Namespace) -> None:
         print("held-out mean square error by steps", errors(model, held_out), flush=True)
 
     while (progress := (time.process_time() - start) / (60 * arguments.minutes)) < 1:
-        value = loss(model, next(stream), generator)
+        with mixed():
+            value = loss(model, next(stream), generator)
         value.backward()
         optimisers.step(ramp(progress, flat=0.4))
         values.append(value.item())
@@ -120,6 +123,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("latents", type=Path, help="output folder of latents.py")
     parser.add_argument("output", type=Path)
+    parser.add_argument("--start", type=Path, help="a pipeline folder whose weights to go on from")
     parser.add_argument("--minutes", type=float, default=480.0, help="of processor time")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--muon-lr", type=float, default=0.012)

@@ -13,6 +13,7 @@ from transformers import Qwen2Tokenizer
 from tools.scenes_model.autoencoder import load
 from tools.scenes_model.data import HELD_OUT_SEED, noise_for, pixels, read_shard
 from tools.scenes_model.denoiser import occupied_cells
+from tools.scenes_model.optimiser import mixed
 from tools.scenes_model.tapered import Tapered
 from tools.scenes_transformer.model import LATENTS
 from tools.scenes_transformer.tokenizer import build_tokenizer, token_ids
@@ -26,7 +27,7 @@ def encode(shard: Path, autoencoder: Tapered, tokenizer: Qwen2Tokenizer, folder:
     if path.exists():
         return path
     images, u, prompts, scenes = read_shard(shard)
-    with torch.no_grad():
+    with torch.no_grad(), mixed():
         parts = [autoencoder.encode(pixels(part)) for part in np.array_split(images, 128)]
     tokens, mask = token_ids(tokenizer, prompts)
     cells = [occupied_cells(len(scene.objects), row) for scene, row in zip(scenes, u, strict=True)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from diffusers import ZImageTransformer2DModel
 from torch import Tensor, nn
@@ -51,6 +53,13 @@ class Flow(nn.Module):
         )
         nn.init.zeros_(self.transformer.all_final_layer["2-1"].linear.weight)
         nn.init.zeros_(self.transformer.all_final_layer["2-1"].linear.bias)
+
+    def begin(self, pipeline: Path) -> None:
+        """Take the weights of a pipeline folder."""
+        text = Qwen3Model.from_pretrained(pipeline / "text_encoder").float()
+        self.text_encoder.load_state_dict(text.state_dict())
+        transformer = ZImageTransformer2DModel.from_pretrained(pipeline / "transformer").float()
+        self.transformer.load_state_dict(transformer.state_dict())
 
     def words(self, tokens: Tensor, mask: Tensor) -> list[Tensor]:
         """Tokens and mask [b, s] -> b encoded prompts [own length, 96], as ZImagePipeline makes them."""
