@@ -1,6 +1,7 @@
 """Several steerings at once, by default settings, on the bundled model: two removals, two additions, many.
 
-    python -m benchmarks.images.intents --pictures intents        # makes the steerings
+    python -m benchmarks.images.intents --pictures intents        # makes the steerings; for sixteen, too:
+    python -m benchmarks.images.intents --pictures intents --intents remove --concepts "in the fog" car
     python -m benchmarks.images.several --steerings intents --output docs/results
 
 Each steering at its calibrated strength 1, one after the other. Joint rates beside the product of what each
@@ -176,6 +177,7 @@ def main() -> None:
         table(("concept", "erased"), rows),
     ]
     print(parts[-2], json.dumps({k: v.value for k, v in many["erased"].items()}), flush=True)
+    arguments.output.mkdir(parents=True, exist_ok=True)
     (arguments.output / "several.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
 

@@ -19,6 +19,8 @@ import comfy.sd
 import torch
 from torch import Tensor
 
+from lineas.errors import ConfigError
+
 WIDTH = 64
 ENCODER_BLOCKS, DECODER_BLOCKS = (1, 3, 3, 3), (3, 3, 3, 1)
 
@@ -33,7 +35,15 @@ class Layer:
 
 
 def build_vae(config: Mapping[str, Any], weights: Mapping[str, Tensor]) -> Any:
-    """A VAE of an AutoencoderTiny's configuration and weights, in float32."""
+    """A VAE of an AutoencoderTiny's configuration and weights, in float32.
+
+    Raises:
+        ConfigError: it has more blocks somewhere than ComfyUI's class.
+    """
+    for part, full in (("encoder", ENCODER_BLOCKS), ("decoder", DECODER_BLOCKS)):
+        own = tuple(config[f"num_{part}_blocks"])
+        if any(mine > theirs for mine, theirs in zip(own, full, strict=True)):
+            raise ConfigError(f"The {part} has {own} blocks where ComfyUI's class has room for {full}.")
     encoder = _encoder_layers(config["num_encoder_blocks"])
     decoder = _decoder_layers(config["num_decoder_blocks"])
     padded = _padded("encoder", encoder, weights, start=0)

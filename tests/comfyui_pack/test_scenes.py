@@ -77,6 +77,16 @@ def test_an_autoencoder_narrow_at_full_resolution_is_that_of_diffusers(comfyui: 
         assert torch.allclose(vae.decode(latent), decoded, atol=1e-4)
 
 
+def test_an_autoencoder_with_more_blocks_than_comfyui_has_is_refused(comfyui: Any) -> None:
+    from comfyui_lineas.scenes.vae import build_vae
+    from lineas.errors import ConfigError
+    from tools.scenes_model.tapered import Tapered, stock
+
+    full = stock(Tapered((8,) * 4, (0, 1, 1, 4), (1, 1, 1, 0)))
+    with pytest.raises(ConfigError, match=r"encoder has \(0, 1, 1, 4\) blocks .* \(1, 3, 3, 3\)"):
+        build_vae(full.config, full.state_dict())
+
+
 def test_it_is_loaded_without_diffusers(comfyui_path: Any) -> None:
     import subprocess
     import sys

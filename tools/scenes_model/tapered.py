@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 WIDTHS = (32, 32, 64, 64)
 """Channels at 128, 64, 32 and 16 pixels."""
-BLOCKS = {4: ((0, 2, 3, 4), (3, 3, 3, 0)), 16: ((0, 1, 2, 3), (3, 3, 2, 0))}
+BLOCKS = {4: ((0, 3, 3, 3), (3, 3, 3, 0)), 16: ((0, 1, 2, 3), (3, 3, 2, 0))}
 """Residual blocks of encoder and decoder by the channels of a latent, in the order in which the stock class
-counts them: the encoder's from 128 pixels down. The transformer leaves less room in 16 MB than the UNet."""
+counts them: the encoder's from 128 pixels down. ComfyUI's class has (1, 3, 3, 3) and (3, 3, 3, 1), no more;
+the transformer leaves less room in 16 MB than the UNet."""
 
 
 def conv(inputs: int, outputs: int, stride: int = 1, bias: bool = True) -> nn.Conv2d:
