@@ -111,9 +111,9 @@ def test_nothing_is_overwritten(train: Any) -> None:
 
 
 def test_micro_batches_and_recomputation_change_nothing(train: Any) -> None:
-    whole, parts = train().steering, train(micro_batch=2, low_memory=True).steering
-    # Two steps of Adam move a unit by 0.08; one whose samples nearly tie may be coupled in another order.
-    assert whole.allclose(parts, rtol=1e-3, atol=2e-4)
+    # Of noise in which no unit's samples nearly tie: rounding would couple those in another order.
+    whole, parts = train(seed=1).steering, train(seed=1, micro_batch=2, low_memory=True).steering
+    assert whole.allclose(parts, rtol=1e-3, atol=1e-5)
 
 
 def test_the_text_encoder_can_be_trained_as_in_diffusers(train: Any) -> None:
