@@ -107,8 +107,8 @@ def main() -> None:
     parser.add_argument("shards", type=Path)
     parser.add_argument("output", type=Path)
     parser.add_argument("--minutes", type=float, default=60.0, help="of processor time")
-    parser.add_argument("--muon-lr", type=float, default=0.0005)
-    parser.add_argument("--adam-lr", type=float, default=2e-4)
+    parser.add_argument("--muon-lr", type=float, default=0.001)
+    parser.add_argument("--adam-lr", type=float, default=3e-4)
     parser.add_argument(
         "--start", type=Path, default=PIPELINE / "vae", help="an autoencoder folder to grow and stay near"
     )
