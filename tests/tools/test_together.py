@@ -1,6 +1,9 @@
-"""One step of the joint polish reaches text encoder, UNet, encoder and decoder."""
+"""One step of the joint polish reaches text encoder, UNet or transformer, encoder and decoder."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,25 +17,34 @@ from lineas.scenes.render import render
 from tools.scenes_model import together
 from tools.scenes_model.perception import ClipFeatures, contour_error
 from tools.scenes_model.text import build_tokenizer
+from tools.scenes_transformer import together as flow
 
 
-def test_every_part_learns(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(together, "DRAWN", 1)
+def unet(folder: Path) -> tuple[together.Whole, str]:
+    return together.begin(None, None, build_tokenizer(folder)), "unet.conv_in"
+
+
+def transformer(folder: Path) -> tuple[together.Whole, str]:
+    return flow.begin(None, None), "transformer.all_x_embedder"
+
+
+@pytest.mark.parametrize("begin", [unet, transformer])
+def test_every_part_learns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begin: Callable) -> None:
+    monkeypatch.setattr(together, "DRAWN", 2)
     monkeypatch.setattr(together, "ENCODED", 1)
     rng = np.random.default_rng(0)
-    scenes, u = [random_scene(rng) for _ in range(4)], rng.random((4, 12))
+    scenes, u = [random_scene(rng) for _ in range(6)], rng.random((6, 12))
     images = np.stack([render(scene, row) for scene, row in zip(scenes, u, strict=True)])
     texts = [prompt(scene, rng) for scene in scenes]
     monkeypatch.setattr(together, "read_shard", lambda path: (images, u, texts, scenes))
     (tmp_path / "0000000.npz").touch()
-    tokenizer = build_tokenizer(tmp_path / "tokenizer")
-    model = together.begin(None, None, tokenizer)
-    batch = next(together.batches(tmp_path, tokenizer, seed=0))
+    model, first = begin(tmp_path / "tokenizer")
+    batch = next(together.batches(tmp_path, seed=0))
     parts = together.loss(model, ClipFeatures(), batch, torch.Generator().manual_seed(0))
     sum(parts.values()).backward()
     assert all(value.isfinite() for value in parts.values())
     for part in (
-        model.denoiser.unet.conv_in,
+        model.denoiser.get_submodule(first),
         model.denoiser.text_encoder,
         model.autoencoder.encoder,
         model.autoencoder.decoder,

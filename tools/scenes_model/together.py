@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from diffusers import AutoencoderTiny
 from torch import Tensor, nn
-from transformers import CLIPTokenizer
+from transformers import CLIPTokenizer, PreTrainedTokenizerBase
 
 from lineas.scenes.bundled import PIPELINE
 from tools.scenes_model import autoencoder
@@ -37,11 +37,11 @@ EVERY, SAVE_EVERY = 25, 100
 
 
 class Batch(NamedTuple):
-    """Images [b, 3, 128, 128], u [b, 12], tokens [b, 32], occupied cells [b, 16, 16], window corner."""
+    """Images [b, 3, 128, 128], u [b, 12], b prompts, occupied cells [b, 16, 16], window corner."""
 
     image: Tensor
     u: Tensor
-    tokens: Tensor
+    prompts: list[str]
     occupied: Tensor
     y: int
     x: int
@@ -50,25 +50,33 @@ class Batch(NamedTuple):
 class Whole(nn.Module):
     """Denoiser and autoencoder in one, for one optimiser."""
 
-    def __init__(self, denoiser: Denoiser, autoencoder: Tapered) -> None:
+    outer: tuple[str, ...] = ("unet.conv_in", "unet.conv_out")
+    """Layers that Adam trains."""
+
+    def __init__(self, denoiser: nn.Module, autoencoder: Tapered, tokenizer: PreTrainedTokenizerBase) -> None:
         super().__init__()
-        self.denoiser, self.autoencoder = denoiser, autoencoder
+        self.denoiser, self.autoencoder, self.tokenizer = denoiser, autoencoder, tokenizer
+
+    def drawn(self, prompts: list[str], u: Tensor, generator: torch.Generator) -> Tensor:
+        """Latents [b, channels, 16, 16] of b prompts, from noise that holds the uniform numbers u [b, 12]."""
+        tokens = self.tokenizer(prompts, padding="max_length", truncation=True, return_tensors="pt").input_ids
+        return self.denoiser(tokens, noise_for(u, generator))
 
 
-def batches(shards: Path, tokenizer: CLIPTokenizer, seed: int) -> Iterator[Batch]:
+def batches(shards: Path, seed: int) -> Iterator[Batch]:
     """Endless batches; images with a style, a time or a weather come more often than the others."""
     rng, size = np.random.default_rng(seed), DRAWN + ENCODED
     paths = [p for p in sorted(shards.glob("0??????.npz")) if int(p.stem) < HELD_OUT_SEED]
     while True:
         images, u, prompts, scenes = read_shard(paths[rng.integers(len(paths))])
-        tokens = tokenizer(prompts, padding="max_length", truncation=True, return_tensors="pt").input_ids
         odds = np.array([1.0 + sum(map(bool, (s.style, s.time, s.weather))) for s in scenes])
         for _ in range(len(images) // size):
             pick = rng.choice(len(images), size, replace=False, p=odds / odds.sum())
             cells = np.stack([occupied_cells(len(scenes[i].objects), u[i]) for i in pick])
             image = pixels(images[pick]).contiguous(memory_format=torch.channels_last)
             y, x = 8 * int(rng.choice([0, 5, 5, 5])), 8 * int(rng.integers(0, 6))
-            yield Batch(image, torch.from_numpy(u[pick]), tokens[pick], torch.from_numpy(cells), y, x)
+            texts = [prompts[i] for i in pick]
+            yield Batch(image, torch.from_numpy(u[pick]), texts, torch.from_numpy(cells), y, x)
 
 
 def loss(model: Whole, features: ClipFeatures, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
@@ -76,8 +84,7 @@ def loss(model: Whole, features: ClipFeatures, batch: Batch, generator: torch.Ge
     image, y, x, cells = batch.image, batch.y, batch.x, WINDOW // 8
     with torch.no_grad():
         wanted = model.autoencoder.encode(image[:DRAWN])
-    noise = noise_for(batch.u[:DRAWN], generator)
-    drawn = model.denoiser(batch.tokens[:DRAWN], noise)
+    drawn = model.drawn(batch.prompts[:DRAWN], batch.u[:DRAWN], generator)
     window = image[DRAWN:, :, y : y + WINDOW, x : x + WINDOW].contiguous(memory_format=torch.channels_last)
     encoded = model.autoencoder.encode(window)
     grain = LATENT_NOISE * torch.rand(ENCODED, 1, 1, 1, generator=generator)
@@ -98,11 +105,15 @@ def begin(trained: Path | None, tapered: Path | None, tokenizer: CLIPTokenizer) 
         denoiser.load_state_dict(torch.load(trained / "checkpoint.pt", weights_only=True)["model"])
     else:
         denoiser.begin(PIPELINE)
-    if tapered:
-        own = autoencoder.load(tapered)
-    else:
-        own = grown(AutoencoderTiny.from_pretrained(PIPELINE / "vae").float(), Tapered())
-    return Whole(denoiser, own).to(memory_format=torch.channels_last)
+    return Whole(denoiser, own_autoencoder(tapered, PIPELINE), tokenizer)
+
+
+def own_autoencoder(trained: Path | None, pipeline: Path) -> Tapered:
+    """The autoencoder that was trained into a folder; without one, the pipeline's."""
+    if trained:
+        return autoencoder.load(trained)
+    before = AutoencoderTiny.from_pretrained(pipeline / "vae").float()
+    return grown(before, Tapered(latents=before.config.latent_channels))
 
 
 def save(model: Whole, folder: Path, state: dict) -> None:
@@ -117,14 +128,10 @@ def save(model: Whole, folder: Path, state: dict) -> None:
     (folder / "checkpoint.part").rename(folder / "checkpoint.pt")
 
 
-def train(arguments: argparse.Namespace) -> None:
+def train(model: Whole, arguments: argparse.Namespace) -> None:
     folder = arguments.output
-    tokenizer = build_tokenizer(folder / "denoiser" / "tokenizer")
-    torch.manual_seed(0)
-    model = begin(arguments.denoiser, arguments.autoencoder, tokenizer)
-    optimisers = Optimisers(
-        model, arguments.muon_lr, arguments.adam_lr, outer=("unet.conv_in", "unet.conv_out")
-    )
+    model = model.to(memory_format=torch.channels_last)
+    optimisers = Optimisers(model, arguments.muon_lr, arguments.adam_lr, outer=model.outer)
     step, spent = 0, 0.0
     if (folder / "checkpoint.pt").exists():
         state = torch.load(folder / "checkpoint.pt", weights_only=True)
@@ -132,7 +139,7 @@ def train(arguments: argparse.Namespace) -> None:
         optimisers.load_state_dict(state["optimisers"])
         step, spent = state["step"], state["spent"]
     features, generator = ClipFeatures(), torch.Generator().manual_seed(step)
-    stream, sums, start = batches(arguments.shards, tokenizer, seed=step), {}, time.time() - spent
+    stream, sums, start = batches(arguments.shards, seed=step), {}, time.time() - spent
 
     def state() -> dict:
         return {"optimisers": optimisers.state_dict(), "step": step, "spent": time.time() - start}
@@ -153,8 +160,9 @@ def train(arguments: argparse.Namespace) -> None:
     save(model, folder, state())
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+def parsed(description: str | None) -> argparse.Namespace:
+    """The command line; sets threads and the random seed."""
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("shards", type=Path)
     parser.add_argument("output", type=Path)
     parser.add_argument("--minutes", type=float, default=120.0)
@@ -166,7 +174,14 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     torch.set_flush_denormal(True)
-    train(arguments)
+    torch.manual_seed(0)
+    return arguments
+
+
+def main() -> None:
+    arguments = parsed(__doc__)
+    tokenizer = build_tokenizer(arguments.output / "denoiser" / "tokenizer")
+    train(begin(arguments.denoiser, arguments.autoencoder, tokenizer), arguments)
 
 
 if __name__ == "__main__":
