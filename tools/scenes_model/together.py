@@ -130,6 +130,7 @@ def save(model: Whole, folder: Path, state: dict) -> None:
 
 def train(model: Whole, arguments: argparse.Namespace) -> None:
     folder = arguments.output
+    folder.mkdir(parents=True, exist_ok=True)
     model = model.to(memory_format=torch.channels_last)
     optimisers = Optimisers(model, arguments.muon_lr, arguments.adam_lr, outer=model.outer)
     step, spent = 0, 0.0

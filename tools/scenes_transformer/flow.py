@@ -42,6 +42,11 @@ def batches(folder: Path, size: int, seed: int) -> Iterator[dict[str, Tensor]]:
             yield {name: values[index] for name, values in shard.items()}
 
 
+def late(steps: int, generator: torch.Generator) -> int:
+    """Number 1 to steps − 1 of a later step; the last ones, which decide what is drawn, come more often."""
+    return int(torch.randint(1, steps, (2,), generator=generator).max())
+
+
 def loss(model: Flow, batch: dict[str, Tensor], generator: torch.Generator) -> Tensor:
     """The velocity from pure noise, and from a state on the way.
 
@@ -56,7 +61,7 @@ def loss(model: Flow, batch: dict[str, Tensor], generator: torch.Generator) -> T
     pure = model.velocity(words, start, torch.ones(len(latents)))
     drawn, half = pure.detach(), len(latents) // 2
     steps = STEPS[int(torch.randint(len(STEPS), (), generator=generator))]
-    end = int(torch.randint(1, steps, (), generator=generator))
+    end = late(steps, generator)
     own = model.walk(words[:half], start[:half] - drawn[:half] / steps, steps, 1, end)
     part, level = torch.rand(2, len(latents) - half, 1, 1, 1, generator=generator)
     level = LOWEST + (1 - LOWEST) * level

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lineas.scenes.bundled import WEIGHTS
 from tools.scenes_model.together import Whole, own_autoencoder, parsed, train
-from tools.scenes_transformer.flow import OUTER, STEPS
+from tools.scenes_transformer.flow import OUTER, STEPS, late
 from tools.scenes_transformer.latents import noise
 from tools.scenes_transformer.model import build
 from tools.scenes_transformer.package import load
@@ -28,14 +28,11 @@ class WholeFlow(Whole):
     outer = OUTER
 
     def drawn(self, prompts: list[str], u: Tensor, generator: torch.Generator) -> Tensor:
-        """Where the velocity leads: half from pure noise, half from a later step.
-
-        Late steps, which decide the image, come more often than early ones.
-        """
+        """Where the velocity leads: half from pure noise, half from a later step."""
         tokens, mask = map(torch.tensor, token_ids(self.tokenizer, prompts))
         words, start, half = self.denoiser.words(tokens, mask), noise(u, generator), len(prompts) // 2
         steps = STEPS[int(torch.randint(len(STEPS), (), generator=generator))]
-        end = int(torch.randint(1, steps, (2,), generator=generator).max())
+        end = late(steps, generator)
         own = self.denoiser.walk(words[:half], start[:half], steps, 0, end)
         state = torch.cat([own, start[half:]])
         sigma = torch.cat([torch.full((half,), 1 - end / steps), torch.ones(len(start) - half)])
