@@ -35,8 +35,8 @@ PLACES = ("norms", "attention", "text")
 the text encoder's norms, where the intents act."""
 PUBLISHED = "LinEAS as published"
 """Affine maps at all norms of the UNet, pooled means coupled by rank, no preserve prompts."""
-PUBLISHED_STEPS = 40
-"""Of the preset fast, which is at the cost of the paper's 1000 steps after 33 (see optimisation.py)."""
+PUBLISHED_STEPS = 100
+"""Of the preset fast, which is at the cost of the paper's 1000 steps after 50 (see optimisation.py)."""
 DAMPING = "aura"
 """A method that can only take away."""
 TURNING = "casteer"

@@ -91,8 +91,9 @@ def page(results: Results, weights: str) -> str:
         cells = {concept: value for concept, value in cells.items() if "refused" not in value}
         if cells:
             lines.append([ablation.label, *_figures(cells)])
-    parts = [HEAD, f"{machine()}. Made by benchmarks/images/image_ablations.py.", table(heads, lines)]
-    return "\n".join([*parts, "", *refused]).rstrip() + "\n"
+    made = f"{machine()}. Made by benchmarks/images/image_ablations.py."
+    parts = [HEAD.strip(), made, table(heads, lines), "\n".join(refused)]
+    return "\n\n".join(parts).rstrip() + "\n"
 
 
 def _figures(cells: Mapping[str, Any]) -> list[str]:
