@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lineas.scenes.bundled import WEIGHTS
+from lineas.scenes.bundled import FOLDERS
 from tools.scenes_model.together import Whole, own_autoencoder, parsed, train
 from tools.scenes_transformer.flow import OUTER, STEPS, late
 from tools.scenes_transformer.latents import noise
@@ -19,7 +19,7 @@ from tools.scenes_transformer.model import build
 from tools.scenes_transformer.package import load
 from tools.scenes_transformer.tokenizer import build_tokenizer, token_ids
 
-PIPELINE = WEIGHTS / "transformer"
+PIPELINE = FOLDERS["scenes-transformer"]
 
 
 class WholeFlow(Whole):
@@ -43,7 +43,7 @@ def begin(trained: Path | None, tapered: Path | None) -> WholeFlow:
     """What the two stages before trained; without one of them, the bundled pipeline's own part."""
     tokenizer = build_tokenizer()
     if trained:
-        model = load(trained).train()
+        model = load(trained)
     else:
         model = build(len(tokenizer))
         model.begin(PIPELINE)
