@@ -138,7 +138,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--prompts", type=int, default=500)
+    parser.add_argument("--prompts", type=int, default=2000)
     parser.add_argument("--docs", type=Path, default=Path("docs"))
     arguments = parser.parse_args()
     rng = np.random.default_rng(SEED)

@@ -33,10 +33,10 @@ from lineas.scenes.bundled import CLIP, load_pipeline
 from lineas.steering.steering import Steering
 
 FIGURES = ("done", "all_kept")
-COST, BY_CLIP, ENDS = "cost", "CLIP", "ends"
+COST, BY_CLIP, END = "cost", "CLIP", "end"
 Row = dict[str, Any]
 """Whether CLIP tells the images apart, its [along, off] at the strengths drawn, its seconds of one core; and
-of each calibration the range and the rates."""
+of each calibration the range, and the rates at strength 1 and at the upper end of the range."""
 
 
 def row_key(weights: str, intent: str, concept: str) -> Key:
@@ -55,12 +55,11 @@ def compared(bench: Bench, clip: ClipScore, intent: str, concept: str) -> Row:
     seconds = round(time.process_time() - began, 1)
     drawn = {f"{strength:g}": [each.along, each.off] for strength, each in sorted(way.known.items())}
     row: Row = {"told_apart": way.scale.told_apart, "seconds": seconds, "drawn": drawn}
-    row[COST] = {**_range(by_cost), **measured(bench, made, concept, by_cost)}
+    row[COST] = judged(bench, made, concept, by_cost)
     if found is not None:
         by_clip = calibrated(fitted, found, clip.name)
-        same = by_clip.provenance.settings["strength_unit"] == unit
-        figures = row[COST] if same else measured(bench, made, concept, by_clip)
-        row[BY_CLIP] = {**figures, **_range(by_clip), "met": found.met}
+        same = _range(by_clip) == _range(by_cost)
+        row[BY_CLIP] = {**(row[COST] if same else judged(bench, made, concept, by_clip)), "met": found.met}
     return row
 
 
@@ -69,21 +68,18 @@ def _range(steering: Steering) -> Row:
     return {name: made[name] for name in ("strength_unit", "usable_from", "usable_to")}
 
 
-def measured(bench: Bench, made: Plan, concept: str, steering: Steering) -> Row:
-    """Rates of the detector at strength 1."""
-    draw = bench.drawn(steering, 1.0, NOISE)
+def judged(bench: Bench, made: Plan, concept: str, steering: Steering) -> Row:
+    """The range of a steering, and the detector's rates at strength 1 and at the end of use."""
+    made_range = _range(steering)
+    at_end = _rates_at(bench, made, concept, steering, made_range["usable_to"])
+    return {**made_range, **_rates_at(bench, made, concept, steering, 1.0), END: at_end}
+
+
+def _rates_at(bench: Bench, made: Plan, concept: str, steering: Steering, strength: float) -> Row:
+    draw = bench.drawn(steering, strength, NOISE)
     report = scenes_report(draw, made, concept, swapped_for(made.intent, concept)).as_dict()
     figures = {name: report["steered"][name] for name in FIGURES}
     return {**figures, "others_kept": report["others_kept"]}
-
-
-def at_the_ends(bench: Bench, row: Row, intent: str, concept: str) -> Row:
-    """Rates of the detector at the upper end of each range."""
-    made = bench.plan(intent, concept, 0)
-    by_cost = Steering.load(bench.folder / f"{made.sets.file_name}-0.safetensors")
-    fitted = by_cost.at(1 / row[COST]["strength_unit"])
-    ends = {by: row[by]["strength_unit"] * row[by]["usable_to"] for by in (COST, BY_CLIP)}
-    return {by: {"end": end, **measured(bench, made, concept, fitted.at(end))} for by, end in ends.items()}
 
 
 def page(results: Results, weights: Mapping[str, str]) -> str:
@@ -94,57 +90,51 @@ def page(results: Results, weights: Mapping[str, str]) -> str:
     parts = [
         "# Calibrated by the cost, and by CLIP",
         "Bundled models, steerings by default settings, seed 0, 32 prompts each. λ: the strength of the fit "
-        "that became 1, and in brackets the strengths of use, in those of the file. By CLIP: images of 16 "
-        "held-out prompts, judged by the bundled open_clip model. Rates are the detector's, on prompts and "
-        "noise that no calibration saw: as wanted / as wanted and all the rest kept / other prompts kept. –: "
-        "CLIP does not tell prompting's images from untouched ones, so that the cost is gone by. "
+        "that became 1, and in brackets the strengths of use, in those of the file; the end is that of use. "
+        "By CLIP: images of 16 held-out prompts, judged by the bundled open_clip model. Rates are the "
+        "detector's, on prompts and noise that no calibration saw: as wanted / as wanted and all the rest "
+        "kept / other prompts kept. –: CLIP does not tell prompting's images from untouched ones, so that "
+        "the cost is gone by. "
         f"{machine()}. Made by benchmarks/images/calibration.py.",
     ]  # fmt: skip
     for model in weights:
         rows = {
-            intent: {
-                key["concept"]: row
-                for key, row in results.find(weights=weights[model], intent=intent)
-                if "kind" not in key
-            }
+            intent: {key["concept"]: row for key, row in results.find(weights=weights[model], intent=intent)}
             for intent in INTENTS
         }
         tables = [_table(intent, found) for intent, found in rows.items() if found]
         parts += [f"## {model}", *tables] if tables else []
-        ends = results.find(weights=weights[model], kind=ENDS)
-        parts += [_ends(f"{key['intent']} {key['concept']}", row) for key, row in ends]
     return "\n\n".join(parts) + "\n"
 
 
 def _table(intent: str, found: dict[str, Row]) -> str:
     told = {concept: row for concept, row in found.items() if row["told_apart"] and BY_CLIP in row}
-    rows = [
-        (concept, *_cells(row[COST]), *(_cells(row[BY_CLIP]) if concept in told else ("–", "–")))
+    rows: list[tuple[str, ...]] = [
+        (concept, *_cells(row[COST]), *(_cells(row[BY_CLIP]) if concept in told else ("–", "–", "–")))
         for concept, row in found.items()
     ]
+    rows.append(("mean of all", *_means([row[COST] for row in found.values()]), "", "", ""))
     if told:
-        means = [
-            " / ".join(
-                text_of(mean_of([pooled([row[by][name]]) for row in told.values()]))
-                for name in (*FIGURES, "others_kept")
-            )
-            for by in (COST, BY_CLIP)
-        ]
-        rows.append((f"mean of {len(told)} that CLIP tells", "", means[0], "", means[1]))
-    return table((intent, "λ by cost", "at 1", "λ by CLIP", "at 1"), rows)
+        means = [cell for by in (COST, BY_CLIP) for cell in _means([row[by] for row in told.values()])]
+        rows.append((f"mean of {len(told)} that CLIP tells", *means))
+    return table((intent, "λ by cost", "at 1", "at the end", "λ by CLIP", "at 1", "at the end"), rows)
 
 
-def _ends(name: str, row: Row) -> str:
-    ends = (f"by {by} {row[by]['end']:.2f}, {_rates(row[by])}" for by in (COST, BY_CLIP))
-    return f"{name}, at the upper ends of use in strengths of the fit: {'; '.join(ends)}."
+def _means(rows: Sequence[Row]) -> tuple[str, str, str]:
+    def mean(rows: Sequence[Row]) -> str:
+        names = (*FIGURES, "others_kept")
+        return " / ".join(text_of(mean_of([pooled([row[name]]) for row in rows])) for name in names)
+
+    return "", mean(rows), mean([row[END] for row in rows])
 
 
 def _rates(row: Row) -> str:
     return " / ".join(f"{pooled([row[name]]).value:.0%}" for name in (*FIGURES, "others_kept"))
 
 
-def _cells(row: Row) -> tuple[str, str]:
-    return f"{row['strength_unit']:g} ({row['usable_from']:g}–{row['usable_to']:g})", _rates(row)
+def _cells(row: Row) -> tuple[str, str, str]:
+    made_range = f"{row['strength_unit']:g} ({row['usable_from']:g}–{row['usable_to']:g})"
+    return made_range, _rates(row), _rates(row[END])
 
 
 def rows_of(bench: Bench, concepts: Sequence[str] | None) -> Iterator[tuple[str, str]]:
@@ -162,7 +152,6 @@ def main() -> None:
     parser.add_argument("--steerings", type=Path, default=Path("intents"))
     parser.add_argument("--output", type=Path, default=Path("docs/results"))
     parser.add_argument("--concepts", nargs="+", help="in the words of an intent (default: all)")
-    parser.add_argument("--ends", action="store_true", help="and what is left at the upper ends of use")
     parser.add_argument("--render", action="store_true", help="write the page alone")
     arguments = parser.parse_args()
     results, model = Results(arguments.output / "calibration.jsonl"), arguments.model
@@ -174,9 +163,7 @@ def main() -> None:
         )
         for intent, concept in rows_of(bench, arguments.concepts):
             key = row_key(bench.weights, intent, concept)
-            row = results.compute(key, partial(compared, bench, clip, intent, concept))
-            if arguments.ends and row["told_apart"] and BY_CLIP in row:
-                results.compute({**key, "kind": ENDS}, partial(at_the_ends, bench, row, intent, concept))
+            results.compute(key, partial(compared, bench, clip, intent, concept))
             print(intent, concept, flush=True)
     (arguments.output / "calibration.md").write_text(page(results, weights), encoding="utf-8")
 

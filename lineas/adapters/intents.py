@@ -33,7 +33,7 @@ def remove(obj: Any, concept: str | Plan, **options: Any) -> Steering:
     of the call, `recipe`, `tokenizer`, `progress`, `seconds` as in `fit`, and `clip`; and any option of
     LinEAS, or `sites`, in place of the plan's.
     clip: a `ClipScore`, or the name or folder of an open_clip model. It judges images of held-out prompts at
-    four to eight strengths, to calibrate by; None calibrates by the cost on these prompts, and draws nothing.
+    four to ten strengths, to calibrate by; None calibrates by the cost on these prompts, and draws nothing.
 
     Strength 1 of the result is where held-out prompts are served best, and its settings hold the range of
     strengths that is of use (`usable_from`, `usable_to`). The model is left as it was. Raises as `fit` does.

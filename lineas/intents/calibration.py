@@ -26,12 +26,15 @@ if TYPE_CHECKING:
 
 LONGEST = 3.0
 """The largest strength that is tried."""
-MET, BEGUN = 0.9, 0.6
-"""Shares of the way to the target prompts: where strength 1 is put, and where a steering begins to show."""
+AIM, MET, BEGUN = 0.95, 0.9, 0.6
+"""Shares of the way to the target prompts: where strength 1 is put, what will do where no more is reached,
+and where a steering begins to show."""
+FARTHER = 0.2
+"""So much farther from the target than at strength 1 is of use yet, as a share of the whole distance."""
 STRETCH = 1.25
 """The step of the search while the aim is not met."""
 GOING = 0.5
-"""It ends where a step brings less than this share of what it would in proportion."""
+"""It ends where a step brings less than this share of what it would in proportion, or of what is missing."""
 HALVINGS = 6
 FINE = 0.05
 """Nearer to 1 than this a strength is 1."""
@@ -101,19 +104,21 @@ def usable_range(way: Callable[[float], Way], stretches: bool = True) -> UsableR
     best = 1.0
     if not stretches:
         return _around(way, best, met=True)
-    while way(best).along < MET and best < LONGEST and _goes_on(way(best), way(best * STRETCH)):
+    while way(best).along < AIM and best < LONGEST and _goes_on(way(best), way(best * STRETCH)):
         best *= STRETCH
-    met = way(best).along >= MET
+    reached = way(best).along
+    met = reached >= MET
     if not met:
         best = 1.0  # what no strength reaches is not bought with the rest of the image
     elif best > 1 or way(best).off >= 1:  # what a fit reaches in full stays as it was fitted
-        best = _first(lambda s: way(s).along >= MET, best)
+        best = _first(lambda s: way(s).along >= min(AIM, reached), best)
     return _around(way, best, met)
 
 
 def _goes_on(here: Way, further: Way) -> bool:
     """Whether a stretch leads on, rather than to where a steering is saturated or does harm."""
-    return further.off < 1 and further.along - here.along > GOING * (STRETCH - 1) * here.along
+    expected = min((STRETCH - 1) * here.along, AIM - here.along)
+    return further.off < 1 and further.along - here.along > GOING * expected
 
 
 def _around(way: Callable[[float], Way], best: float, met: bool) -> UsableRange | None:
@@ -121,7 +126,8 @@ def _around(way: Callable[[float], Way], best: float, met: bool) -> UsableRange 
     if reached < FINE:
         return None
     low = _first(lambda s: way(s).along >= BEGUN / MET * min(MET, reached), best)
-    return UsableRange(low, best, _last(lambda s: way(s).off < 1, best), met)
+    harm = min(1.0, way(best).off ** 0.5 + FARTHER)
+    return UsableRange(low, best, _last(lambda s: way(s).off ** 0.5 < harm, best), met)
 
 
 def _first(holds: Callable[[float], bool], high: float) -> float:

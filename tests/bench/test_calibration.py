@@ -5,14 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from benchmarks.images.calibration import BY_CLIP, COST, page, row_key
+from benchmarks.images.calibration import BY_CLIP, COST, END, page, row_key
 from benchmarks.results import Results
 
 
 def calibrated(done: int, unit: float = 1.0) -> dict[str, Any]:
-    rate = {"hits": done, "total": 10}
-    rates = {"done": rate, "all_kept": rate, "others_kept": {"hits": 10, "total": 10}}
-    return {**rates, "strength_unit": unit, "usable_from": 0.5, "usable_to": 2.0}
+    rates = {"all_kept": {"hits": done, "total": 10}, "others_kept": {"hits": 10, "total": 10}}
+    rates["done"] = rates["all_kept"]
+    end = {**rates, "all_kept": {"hits": 0, "total": 10}}
+    return {**rates, "strength_unit": unit, "usable_from": 0.5, "usable_to": 2.0, END: end}
 
 
 def test_means_are_over_what_clip_tells_apart(tmp_path: Path) -> None:
@@ -25,12 +26,11 @@ def test_means_are_over_what_clip_tells_apart(tmp_path: Path) -> None:
     }
     for concept, row in rows.items():
         results.compute(row_key("w", "remove", concept), lambda row=row: row)
-    ends = {COST: {"end": 1.5, **calibrated(6)}, BY_CLIP: {"end": 3.0, **calibrated(2)}}
-    results.compute({**row_key("w", "remove", "rain"), "kind": "ends"}, lambda: ends)
     text = page(results, {"scenes": "w", "scenes-transformer": "none"})
-    assert "| at night | 1 (0.5–2) | 90% / 90% / 100% | 1.25 (0.5–2) | 80% / 80% / 100% |" in text
-    assert "| clock | 1 (0.5–2) | 0% / 0% / 100% | – | – |" in text
-    assert "| robot | 1 (0.5–2) | 0% / 0% / 100% | – | – |" in text
+    night = "| at night | 1 (0.5–2) | 90% / 90% / 100% | 90% / 0% / 100% | 1.25 (0.5–2) | 80% / 80% / 100% | "
+    assert night + "80% / 0% / 100% |" in text
+    assert "| clock | 1 (0.5–2) | 0% / 0% / 100% | 0% / 0% / 100% | – | – | – |" in text
+    assert "| robot | 1 (0.5–2) | 0% / 0% / 100% | 0% / 0% / 100% | – | – | – |" in text
+    assert "mean of all |  | 40.0% (" in text
     assert "mean of 2 that CLIP tells |  | 80.0% (70.0% to 90.0%)" in text
-    assert "by cost 1.50, 60% / 60% / 100%; by CLIP 3.00, 20% / 20% / 100%." in text
     assert "| add |" not in text and "scenes-transformer" not in text

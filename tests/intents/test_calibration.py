@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from toys.problem import ToyProblem
 
 from lineas.intents.calibration import (
+    AIM,
     BEGUN,
     HALVINGS,
     LONGEST,
-    MET,
     UsableRange,
     Way,
     calibrated,
@@ -35,7 +35,7 @@ def test_the_aim_is_met_at_the_best_strength_and_just_so(reach: float, apart: fl
     found = usable_range(way)
     assert found is not None and found.met
     precision = 2 / 2**HALVINGS
-    exact = MET / reach if way(1.0).along < MET or way(1.0).off >= 1 else 1.0
+    exact = AIM / reach if way(1.0).along < AIM or way(1.0).off >= 1 else 1.0
     assert exact - 1e-9 <= found.best <= exact + precision
     assert BEGUN / reach - 1e-9 <= found.low <= BEGUN / reach + precision
     assert found.best <= found.high <= LONGEST and way(found.high).off < 1
@@ -55,12 +55,38 @@ def test_a_stretch_that_does_not_reach_the_aim_is_taken_back() -> None:
     assert found is not None and (found.best, found.met) == (1, False)
 
 
+def test_the_last_step_to_the_aim_is_gone() -> None:
+    # The measured way of sepia that was swapped for pixel art in the bundled UNet: at 1.15 fifteen of sixteen
+    # images showed it and kept all the rest, at 1 twelve.
+    strengths, along = (0, 1, 1.15, 1.25, 1.56), (0, 0.916, 0.956, 0.993, 1.019)
+    off = (1, 0.1, 0.11, 0.13, 0.25)
+    found = usable_range(lambda s: Way(*(float(np.interp(s, strengths, each)) for each in (along, off))))
+    assert found is not None and found.met and 1.1 <= found.best <= 1.2
+
+
 def test_a_steering_that_saturates_is_not_stretched() -> None:
     # The measured way of a style that was added to the bundled transformer: at 2.44 all the rest was lost.
     strengths, along = (0, 1, 1.25, 1.56, 1.95, 2.44), (0, 0.79, 0.82, 0.85, 0.88, 0.89)
     off = (1, 0.25, 0.3, 0.37, 0.5, 0.97)
     found = usable_range(lambda s: Way(*(float(np.interp(s, strengths, each)) for each in (along, off))))
     assert found is not None and (found.best, found.met) == (1, False)
+
+
+def test_use_ends_before_the_rest_of_an_image_is_lost() -> None:
+    # The measured way of rain that was added to the bundled UNet: of the images that kept all the rest at 1,
+    # seven of eight did so at 1.5, two thirds at 1.75 and one of sixteen at 2.5.
+    strengths, along = (0, 1, 1.25, 1.5, 1.75, 2, 2.5), (0, 0.996, 1.041, 1.078, 1.108, 1.135, 1.184)
+    off = (1, 0.041, 0.063, 0.125, 0.207, 0.319, 0.668)
+    found = usable_range(lambda s: Way(*(float(np.interp(s, strengths, each)) for each in (along, off))))
+    assert found is not None and 1.5 <= found.high <= 1.75
+
+
+def test_use_goes_on_where_an_image_hardly_changes_further() -> None:
+    # The measured way of a clock that was removed from it: all the rest was kept in all images up to 2.5.
+    strengths, along = (0, 1, 1.25, 1.5, 2, 2.5, 3), (0, 0.721, 0.852, 0.9, 0.949, 0.957, 0.936)
+    off = (1, 0.412, 0.568, 0.617, 0.697, 0.756, 0.857)
+    way = usable_range(lambda s: Way(*(float(np.interp(s, strengths, each)) for each in (along, off))), False)
+    assert way is not None and 2 <= way.high <= 2.5
 
 
 def test_a_steering_that_goes_nowhere_has_no_range() -> None:

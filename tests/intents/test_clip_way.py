@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from toys.problem import ToyProblem
 
-from lineas.intents.calibration import calibrate, usable_range, way_of
+from lineas.intents.calibration import AIM, calibrate, usable_range, way_of
 from lineas.intents.clip_way import IMAGES, OTHERS, STEP, ClipWay
 from lineas.methods.lineas.config import TrainConfig
 from lineas.methods.lineas.trainer import fit
@@ -77,7 +77,7 @@ def test_what_other_prompts_lose_counts_as_what_is_missed() -> None:
 def test_few_images_are_drawn() -> None:
     model = Model(reach=30.0)
     found = usable_range(way(model, PRESERVED))
-    assert found is not None and found.met and found.best == pytest.approx(0.9 * 2, abs=0.1)
+    assert found is not None and found.met and found.best == pytest.approx(AIM * 2, abs=0.05)
     assert {count for count, _ in model.drawn} == {IMAGES, OTHERS}
     strengths = [strength for count, strength in model.drawn if count == OTHERS]
     assert len(strengths) == len(set(strengths)) <= 13 and all(s % STEP == 0 for s in strengths)
@@ -87,7 +87,7 @@ def test_a_calibration_by_images_says_so_in_the_file() -> None:
     problem, config = ToyProblem(), TrainConfig(steps=2)
     steering = fit(problem, config)
     settings = calibrate(problem, config, steering, way(Model(reach=30.0))).provenance.settings
-    assert settings["strength_unit"] == pytest.approx(1.8, abs=0.1)
+    assert settings["strength_unit"] == pytest.approx(AIM * 2, abs=0.05)
     assert settings["calibrated_by"] == "hf-hub:an/eye"
 
 
