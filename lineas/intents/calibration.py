@@ -126,8 +126,13 @@ def _around(way: Callable[[float], Way], best: float, met: bool) -> UsableRange 
     if reached < FINE:
         return None
     low = _first(lambda s: way(s).along >= BEGUN / MET * min(MET, reached), best)
-    harm = min(1.0, way(best).off ** 0.5 + FARTHER)
-    return UsableRange(low, best, _last(lambda s: way(s).off ** 0.5 < harm, best), met)
+    harm = min(1.0, _distance(way(best)) + FARTHER)
+    return UsableRange(low, best, _last(lambda s: _distance(way(s)) < harm, best), met)
+
+
+def _distance(here: Way) -> float:
+    """Root of `off`, which rounding may leave below 0."""
+    return max(here.off, 0.0) ** 0.5
 
 
 def _first(holds: Callable[[float], bool], high: float) -> float:

@@ -89,6 +89,11 @@ def test_use_goes_on_where_an_image_hardly_changes_further() -> None:
     assert way is not None and 2 <= way.high <= 2.5
 
 
+def test_images_that_are_prompting_s_own_but_for_rounding_have_a_range() -> None:
+    found = usable_range(lambda s: Way(min(s, 1.0), -1e-9 if s >= 1 else (1 - s) ** 2))
+    assert found is not None and found.high == LONGEST
+
+
 def test_a_steering_that_goes_nowhere_has_no_range() -> None:
     assert usable_range(lambda s: Way(0.001 * s, 1.0)) is None
 
