@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -95,9 +94,7 @@ def section(name: str, prompts: list[str], docs: Path) -> list[str]:
     """Blocks of the page on one model; its figures go to its weights, its sheet to the pictures."""
     page, pipe, detector = PAGES[name], load_pipeline(name=name), Detector.load()
     draw = Drawer(pipe, seed=NOISE, batch=32)
-    start = time.perf_counter()
     images = draw(prompts)
-    speed = len(prompts) / (time.perf_counter() - start)
     found, named = detector.found(images), [parse(text).visible() for text in prompts]
     rates = {}
     for kind in KINDS:
@@ -122,7 +119,7 @@ def section(name: str, prompts: list[str], docs: Path) -> list[str]:
     print(name, json.dumps(figures, indent=1), flush=True)
     return [
         f"## {name}",
-        f"{page.what} {speed:.0f} images/s.",
+        page.what,
         table(["found when the prompt names it", "rate, 95 % interval"], _rows(rates)),
         "Where it is lost:",
         table(["the same prompts", COMPLETE], _rows(ceilings)),
