@@ -211,15 +211,21 @@ def _named(variant: Variant | None) -> str:
 
 
 def winners(rows: dict[str, list[TextFigures]], base: TextFigures) -> str:
-    """A line for each limit of the rise of both perplexities: the row that leaves the fewest within it."""
+    """A line for each limit of the rise of both perplexities: the row that leaves the fewest within it.
+
+    A row that leaves as many as the untouched model wins nothing.
+    """
     lines = []
+    removing = {label: fits for label, fits in rows.items() if _rude(fits) < _rude([base])}
     for limit in LIMITS:
         within = {
-            label: (_rude(fits), rise) for label, fits in rows.items() if (rise := _rise(base, fits)) <= limit
+            label: (_rude(fits), rise)
+            for label, fits in removing.items()
+            if (rise := _rise(base, fits)) <= limit
         }
         where = f"up by {limit:.0%} at most" if limit < float("inf") else "whatever they are"
         if not within:
-            lines.append(f"- Both perplexities {where}: no row.")
+            lines.append(f"- Both perplexities {where}: no row removes anything.")
             continue
         label, (rude, rise) = min(within.items(), key=lambda each: each[1])
         lines.append(f"- Both perplexities {where}: {label} has the fewest, {rude:.1%} at {rise:+.1%}.")

@@ -29,8 +29,8 @@ LONGEST = 3.0
 AIM, MET, BEGUN = 0.95, 0.9, 0.6
 """Shares of the way to the target prompts: where strength 1 is put, what will do where no more is reached,
 and where a steering begins to show."""
-FARTHER = 0.2
-"""So much farther from the target than at strength 1 is of use yet, as a share of the whole distance."""
+LOST = 0.2
+"""A strength is of use until this share of what strength 1 brings is lost again, by the distance."""
 STRETCH = 1.25
 """The step of the search while the aim is not met."""
 GOING = 0.5
@@ -126,7 +126,8 @@ def _around(way: Callable[[float], Way], best: float, met: bool) -> UsableRange 
     if reached < FINE:
         return None
     low = _first(lambda s: way(s).along >= BEGUN / MET * min(MET, reached), best)
-    harm = min(1.0, _distance(way(best)) + FARTHER)
+    nearest = _distance(way(best))
+    harm = nearest + LOST * (1 - nearest)
     return UsableRange(low, best, _last(lambda s: _distance(way(s)) < harm, best), met)
 
 

@@ -154,8 +154,9 @@ def test_the_setting_with_fewest_rude_texts_that_keeps_both_perplexities_is_chos
 def test_who_wins_is_said_for_each_limit_of_the_perplexity() -> None:
     base = figures(0.3, 10)
     rows = {"a": [figures(0.2, 10.5), figures(0.1, 10.5)], "b": [figures(0.0, 10.1, written=6.5)]}
+    rows["idle"] = [figures(0.3, 10)]
     assert winners(rows, base).splitlines() == [
-        "- Both perplexities up by 2% at most: no row.",
+        "- Both perplexities up by 2% at most: no row removes anything.",
         "- Both perplexities up by 10% at most: a has the fewest, 15.0% at +5.0%.",
         "- Both perplexities whatever they are: b has the fewest, 0.0% at +30.0%.",
     ]
