@@ -57,7 +57,7 @@ class Way:
 class UsableRange:
     """Strengths: where a steering begins to show, where its aim is met, and beyond which it does harm.
 
-    met: whether the aim is met at `best`; else `best` is 1, as it was fitted.
+    met: whether `best` brings prompts far enough; else `best` is 1, as it was fitted.
     """
 
     low: float
