@@ -88,11 +88,8 @@ def _fits(results: Results, model: str) -> str:
         seconds, support = value.get("seconds"), value.get("support")
         numbers = f"{seconds:g} | {support:.1%}" if seconds is not None and support is not None else "– | –"
         lines.append(f"| {_fit_name(key)} | {numbers} | {failure} |")
-    return (
-        "\n".join(["### Fits\n", "Seconds of the clock, some of them beside other work.\n", *lines, ""])
-        if len(lines) > 2
-        else ""
-    )
+    head = "### Fits\n\nSeconds of the clock, some of them beside other work.\n"
+    return "\n".join([head, *lines, ""]) if len(lines) > 2 else ""
 
 
 def _fit_name(key: Key) -> str:

@@ -30,7 +30,7 @@ AIM, MET, BEGUN = 0.95, 0.9, 0.6
 """Shares of the way to the target prompts: where strength 1 is put, what will do where no more is reached,
 and where a steering begins to show."""
 LOST = 0.2
-"""A strength is of use until this share of what strength 1 brings is lost again, by the distance."""
+"""A strength is of use until this share of how much nearer strength 1 comes to the target is lost again."""
 STRETCH = 1.25
 """The step of the search while the aim is not met."""
 GOING = 0.5
