@@ -15,11 +15,11 @@ from torch import Tensor
 from tools.scenes_model.data import HELD_OUT_SEED
 from tools.scenes_model.optimiser import Optimisers, mixed, ramp
 from tools.scenes_transformer.latents import noise, read
-from tools.scenes_transformer.model import Flow, build
+from tools.scenes_transformer.model import Flow, build, levels
 from tools.scenes_transformer.tokenizer import build_tokenizer
 
 STEPS = (2, 4, 8)
-"""Numbers of steps on whose paths the model is trained, beside the single one."""
+"""Numbers of steps, of equal size, on whose paths the model is trained, beside the single one."""
 LOWEST = 0.1
 """Noise level below which no path is cut: the last of eight steps begins at 0.125."""
 OUTER = ("x_embedder", "final_layer", "cap_embedder", "t_embedder", "adaLN", "pad_token")
@@ -61,13 +61,13 @@ def loss(model: Flow, batch: dict[str, Tensor], generator: torch.Generator) -> T
     pure = model.velocity(words, start, torch.ones(len(latents)))
     drawn, half = pure.detach(), len(latents) // 2
     steps = STEPS[int(torch.randint(len(STEPS), (), generator=generator))]
-    end = late(steps, generator)
-    own = model.walk(words[:half], start[:half] - drawn[:half] / steps, steps, 1, end)
+    path = levels(steps, shift=1.0)[1 : late(steps, generator) + 1]
+    own = model.walk(words[:half], start[:half] - drawn[:half] / steps, path)
     part, level = torch.rand(2, len(latents) - half, 1, 1, 1, generator=generator)
     level = LOWEST + (1 - LOWEST) * level
     between = (start - drawn)[half:].lerp(latents[half:], part).lerp(start[half:], level)
     state = torch.cat([own, between])
-    sigma = torch.cat([torch.full((half, 1, 1, 1), 1 - end / steps), level])
+    sigma = torch.cat([torch.full((half, 1, 1, 1), path[-1]), level])
     inside = model.velocity(words, state, sigma.flatten())
     return (
         regression(pure, start - latents, places)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -10,8 +12,16 @@ from torch import Tensor, nn
 from transformers import Qwen3Config, Qwen3Model
 
 LATENTS = 16
+SHIFT = 0.1
+"""Of the noise levels of later steps: the first step draws the image, and those behind it refine it."""
 WORDS = 96
 """Width of the text encoder; head size 128 is Qwen3's own, which ComfyUI's class fixes."""
+
+
+def levels(steps: int, shift: float = SHIFT) -> list[float]:
+    """Noise levels before each of so many steps and behind the last: those of FlowMatchEulerDiscreteScheduler."""
+    even = (1 - step / steps for step in range(steps + 1))
+    return [shift * level / (1 + (shift - 1) * level) for level in even]
 
 
 class Flow(nn.Module):
@@ -77,20 +87,18 @@ class Flow(nn.Module):
         return self.velocity(self.words(tokens, mask), noisy, sigma)
 
     @torch.no_grad()
-    def walk(
-        self, words: list[Tensor], latents: Tensor, steps: int, begin: int = 0, end: int | None = None
-    ) -> Tensor:
-        """Latents behind steps ``begin`` to ``end`` (the last) of ``steps`` Euler steps of equal size."""
-        for step in range(begin, steps if end is None else end):
-            sigma = torch.full((len(latents),), 1 - step / steps)
-            latents = latents - self.velocity(words, latents, sigma) / steps
+    def walk(self, words: list[Tensor], latents: Tensor, path: Sequence[float]) -> Tensor:
+        """Latents behind Euler steps from each noise level of ``path`` to the next."""
+        for level, lower in pairwise(path):
+            sigma = torch.full((len(latents),), level)
+            latents = latents - (level - lower) * self.velocity(words, latents, sigma)
         return latents
 
     def draw(self, tokens: Tensor, mask: Tensor, noise: Tensor, steps: int) -> Tensor:
-        """Latents by so many Euler steps of equal size from pure noise."""
+        """Latents by so many Euler steps from pure noise."""
         with torch.no_grad():
             words = self.words(tokens, mask)
-        return self.walk(words, noise, steps)
+        return self.walk(words, noise, levels(steps))
 
 
 def build(vocabulary: int, **shape: int) -> Flow:

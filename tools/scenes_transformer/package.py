@@ -10,7 +10,7 @@ import torch
 from diffusers import AutoencoderTiny, FlowMatchEulerDiscreteScheduler, ZImagePipeline
 
 from tools.scenes_model.package import tidy
-from tools.scenes_transformer.model import Flow, build
+from tools.scenes_transformer.model import SHIFT, Flow, build
 from tools.scenes_transformer.tokenizer import build_tokenizer
 
 
@@ -22,9 +22,9 @@ def load(folder: Path) -> Flow:
 
 
 def assemble(model: Flow, autoencoder: AutoencoderTiny) -> ZImagePipeline:
-    """The stock pipeline; equal steps from pure noise down, as the model was trained."""
+    """The stock pipeline, with the noise levels that the model was trained on."""
     return ZImagePipeline(
-        scheduler=FlowMatchEulerDiscreteScheduler(num_train_timesteps=1000, shift=1.0),
+        scheduler=FlowMatchEulerDiscreteScheduler(num_train_timesteps=1000, shift=SHIFT),
         vae=autoencoder,
         text_encoder=model.text_encoder,
         tokenizer=build_tokenizer(),

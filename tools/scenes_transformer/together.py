@@ -13,9 +13,9 @@ from torch import Tensor
 
 from lineas.scenes.bundled import FOLDERS
 from tools.scenes_model.together import Whole, own_autoencoder, parsed, train
-from tools.scenes_transformer.flow import OUTER, STEPS, late
+from tools.scenes_transformer.flow import OUTER, STEPS
 from tools.scenes_transformer.latents import noise
-from tools.scenes_transformer.model import build
+from tools.scenes_transformer.model import build, levels
 from tools.scenes_transformer.package import load
 from tools.scenes_transformer.tokenizer import build_tokenizer, token_ids
 
@@ -32,10 +32,9 @@ class WholeFlow(Whole):
         tokens, mask = map(torch.tensor, token_ids(self.tokenizer, prompts))
         words, start, half = self.denoiser.words(tokens, mask), noise(u, generator), len(prompts) // 2
         steps = STEPS[int(torch.randint(len(STEPS), (), generator=generator))]
-        end = late(steps, generator)
-        own = self.denoiser.walk(words[:half], start[:half], steps, 0, end)
-        state = torch.cat([own, start[half:]])
-        sigma = torch.cat([torch.full((half,), 1 - end / steps), torch.ones(len(start) - half)])
+        path = levels(steps)[: 2 + int(torch.randint(steps - 1, (), generator=generator))]
+        state = torch.cat([self.denoiser.walk(words[:half], start[:half], path), start[half:]])
+        sigma = torch.cat([torch.full((half,), path[-1]), torch.ones(len(start) - half)])
         return state - sigma.view(-1, 1, 1, 1) * self.denoiser.velocity(words, state, sigma)
 
 
