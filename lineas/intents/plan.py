@@ -12,13 +12,17 @@ from lineas.errors import ConfigError, PromptError
 from lineas.intents.settings import settings_for
 from lineas.methods.lineas.config import TrainConfig
 from lineas.prompts.banks import ADD, EVERYDAY, INTENTS, SCENES, PromptSets, label, prompt_sets
+from lineas.prompts.concepts import check_template
 from lineas.prompts.files import neutral_captions, plain_statements
 from lineas.prompts.kinds import guessed_kind
+from lineas.prompts.words import fill
 
 HELD_OUT = 48
 """Pairs of prompts to measure on: a third to calibrate the strength, the rest for a report."""
 PRESERVED = 96
 """Everyday captions that a language model is held to in a removal or swap, where none are given."""
+BEFORE = 3
+"""Texts that each text is read after, where a language model is to take a concept up."""
 SHOWN = 3
 
 
@@ -89,15 +93,19 @@ def plan_for(
 
     concept: what it is about, such as "at night" or "a cat"; of texts it is only a name. to: what a swap puts
     there. kind: object, style, attribute, place or perspective; None guesses. bank, count, seed, template:
-    see `prompt_sets`. examples, others: texts that show the concept, and texts that do not (or, for a swap,
-    that show the other one); language models need both, image models take their place for the bank.
+    see `prompt_sets`; where a concept is added to texts, the template is a sentence that tells of it, such as
+    "A story about {}.", and stands before its examples. examples, others: texts that show the concept, and
+    texts that do not (or, for a swap, that show the other one); language models need both, image models take
+    their place for the bank.
     preserve: prompts that are to stay as they are, instead of the bank's. is_text: the model writes texts.
     Raises `PromptError` and `ConfigError` for what cannot be planned.
     """
     if examples is not None or others is not None or is_text:
         sets = _own_sets(intent, concept, to, examples, others, preserve, is_text)
-        if is_text and intent == ADD:
-            sets = _in_context(sets, seed)
+        reads = is_text and intent == ADD
+        _refuse_unread(kind, None if reads else template)
+        if reads:
+            sets = _in_context(sets, _told(template, concept), seed)
         return Plan(intent, sets, *settings_for(intent, is_text, in_pairs=False, seed=seed))
     sets = prompt_sets(
         concept,
@@ -145,17 +153,36 @@ def _own_sets(
     return PromptSets(first, second, kept, label(intent, concept, to))
 
 
-def _in_context(sets: PromptSets, seed: int) -> PromptSets:
-    """Sets whose pairs are the same text, after another source text and after a target text.
+def _refuse_unread(kind: str | None, template: str | None) -> None:
+    for name, value in (("kind", kind), ("template", template)):
+        if value is not None:
+            raise ConfigError(
+                f"{name}={value!r} is for prompts that an intent writes, and here the lists are your own. "
+                "Leave it out."
+            )
 
-    Every other preserve text stands after one of its kind, the others alone.
+
+def _told(template: str | None, concept: str) -> tuple[str, ...]:
+    if template is None:
+        return ()
+    check_template(template)
+    return (fill(template, concept, caption=""),)
+
+
+def _in_context(sets: PromptSets, told: tuple[str, ...], seed: int) -> PromptSets:
+    """Sets whose pairs are the same text, after some other source texts and after some target texts.
+
+    told: what is read before the target texts. Every other preserve text stands after one of its kind, the
+    others alone.
     """
     texts, examples = sets.source, sets.target
     if len(texts) < 2:
-        raise PromptError("others=… holds one text, and each is read after another of them. Give more (32).")
+        raise PromptError("others=… holds one text, and each is read after others of them. Give more (32).")
     draw = Random(seed)
-    plain = tuple(texts[(i + draw.randrange(1, len(texts))) % len(texts)] for i in range(len(texts)))
-    about = tuple(draw.choice(examples) for _ in texts)
+    ahead, shown = range(1, len(texts)), min(BEFORE, len(examples))
+    places = [draw.sample(ahead, min(BEFORE, len(ahead))) for _ in texts]
+    plain = tuple(" ".join(texts[(i + j) % len(texts)] for j in each) for i, each in enumerate(places))
+    about = tuple(" ".join([*told, *draw.sample(examples, shown)]) for _ in texts)
     kept = tuple(
         text if number % 2 else "" for number, text in enumerate(sets.preserve[-1:] + sets.preserve[:-1])
     )

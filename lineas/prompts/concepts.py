@@ -135,7 +135,13 @@ def _check(concept: str, kind: str, count: int, template: str | None) -> None:
         raise PromptError(f"Unknown kind of concept {kind!r}. Expected one of: {', '.join(KINDS)}.")
     if count < 2:
         raise PromptError(f"Got count={count}, expected at least 2 prompts per set; 16 to 64 work well.")
-    if template is not None and "{}" not in template:
+    if template is not None:
+        check_template(template)
+
+
+def check_template(template: str) -> None:
+    """Refuse a template that has no place for the concept: `PromptError`."""
+    if "{}" not in template:
         raise PromptError(
             f'The template {template!r} has no "{{}}" for the concept. Write for example "covered in {{}}".'
         )

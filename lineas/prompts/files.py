@@ -70,7 +70,7 @@ def neutral_captions() -> tuple[str, ...]:
 
 @lru_cache(maxsize=1)
 def plain_statements() -> tuple[str, ...]:
-    """32 statements of fact and instructions, to which a language model is held that is to add a topic."""
+    """96 statements of fact and instructions, to which a language model is held that is to add a topic."""
     return parse_prompts(files(__package__).joinpath("statements.txt").read_text(encoding="utf-8"))
 
 

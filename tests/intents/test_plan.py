@@ -71,18 +71,23 @@ def test_texts_are_planned_from_examples() -> None:
         plan_for("hide", "rudeness", **lists)
 
 
-def test_adding_to_texts_compares_each_with_itself_after_an_example() -> None:
-    others = tuple(f"plain {number}" for number in range(6))
-    lists = {"examples": ("the sea", "a boat"), "others": others}
+def test_adding_to_texts_compares_each_with_itself_after_three_examples() -> None:
+    others = tuple(f"plain {number}." for number in range(6))
+    lists = {"examples": ("the sea.", "a boat.", "a wave.", "a tide."), "others": others}
     plan = plan_for(ADD, "the sea", is_text=True, **lists)
     assert plan.sets.source == plan.sets.target == others
     before, after, kept = plan.sets.contexts
-    assert set(before) <= set(others) and not any(map(str.__eq__, before, others))
+    for text, plain, about in zip(others, before, after, strict=True):
+        read = [f"{each}." for each in plain.removesuffix(".").split(". ")]
+        assert len(read) == len(set(read)) == 3 and set(read) <= set(others) - {text}
+        read = [f"{each}." for each in about.removesuffix(".").split(". ")]
+        assert len(read) == len(set(read)) == 3 and set(read) <= set(lists["examples"])
     assert len(kept) == len(plan.sets.preserve) and kept[1] == plan.sets.preserve[0] and kept[2] == ""
-    assert len(after) == len(others) and set(after) == {"the sea", "a boat"}
     assert f"    after       {'; '.join(after[:3])}; …" in plan.text().splitlines()
     assert (plan.config.map, plan.config.coupling, plan.sites) == ("first_token", "pair", "norms")
     assert plan.sets.preserve, "texts that are to stay as they are are there by themselves"
     assert plan_for(ADD, "the sea", is_text=True, seed=1, **lists).sets.contexts != plan.sets.contexts
+    few = plan_for(ADD, "the sea", is_text=True, examples=["the sea"], others=["plain", "more"])
+    assert few.sets.contexts[:2] == (("more", "plain"), ("the sea", "the sea")), "as many as there are"
     with pytest.raises(PromptError, match="others=… holds one text"):
         plan_for(ADD, "the sea", is_text=True, examples=["the sea"], others=["plain"])

@@ -38,7 +38,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="What the concept is: object, style, attribute, place or perspective (default: guessed).",
     )
     group.add_argument("--count", type=int, default=32, metavar="N", help="Prompts per set (default 32).")
-    group.add_argument("--template", metavar="TEXT", help='Own words around it, such as "covered in {}".')
+    group.add_argument(
+        "--template",
+        metavar="TEXT",
+        help='Own words around it, such as "covered in {}"; for texts a sentence: "A story about {}."',
+    )
     group.add_argument(
         "--examples", metavar="FILE", help="Texts that show the concept, one per line; for language models."
     )
