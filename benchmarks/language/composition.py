@@ -113,7 +113,7 @@ def _fitted(bench: Bench, quick: bool, name: str) -> Steering:
         options["template"] = TEMPLATE
     key = _key(bench, "fit of an addition", concept=name, prompts=hash_prompts(*lists.values()), **options)
     concept = CALLED if name in (TOGETHER, TOLD_TOO) else name
-    called = f"add-{name.replace(', ', ' ').replace(' ', '-')}-{bench.name.replace('/', '-')}{'-quick' if quick else ''}"
+    called = "-".join(["add", *re.findall(r"\w+", f"{name} {bench.name}"), *(["quick"] if quick else [])])
     path = bench.folder / f"{called}.safetensors"
     if not path.is_file():
         bench.results.forget(key)

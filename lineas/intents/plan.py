@@ -17,6 +17,8 @@ from lineas.prompts.files import neutral_captions, plain_statements
 from lineas.prompts.kinds import guessed_kind
 from lineas.prompts.words import fill
 
+COUNT = 32
+"""Prompts in each set that an intent writes, where nothing else is said."""
 HELD_OUT = 48
 """Pairs of prompts to measure on: a third to calibrate the strength, the rest for a report."""
 PRESERVED = 96
@@ -62,7 +64,7 @@ class Plan:
         for name, prompts in (("source", sets.source), ("target", sets.target), ("preserve", sets.preserve)):
             lines.append(f"  {name:9}{len(prompts):3}  {_first(prompts)}" if prompts else f"  {name:9}  0")
             if prompts and (before := [text for text in contexts.get(name, ()) if text]):
-                lines.append(f"    after       {_first(before)}")
+                lines.append(f"    after       {_first(before, 1)}")
         lines.append(f"  sites      {self.sites or 'the usual ones of the model'}")
         lines += [f"  {name:20} {value}" for name, value in shown.items()]
         for sentence in self.why:
@@ -70,8 +72,8 @@ class Plan:
         return "\n".join(lines)
 
 
-def _first(prompts: Sequence[str]) -> str:
-    return "; ".join(prompts[:SHOWN]) + ("; …" if len(prompts) > SHOWN else "")
+def _first(prompts: Sequence[str], shown: int = SHOWN) -> str:
+    return "; ".join(prompts[:shown]) + ("; …" if len(prompts) > shown else "")
 
 
 def plan_for(
@@ -81,7 +83,7 @@ def plan_for(
     kind: str | None = None,
     *,
     bank: str = EVERYDAY,
-    count: int = 32,
+    count: int | None = None,
     seed: int = 0,
     template: str | None = None,
     examples: Sequence[str] | None = None,
@@ -103,7 +105,7 @@ def plan_for(
     if examples is not None or others is not None or is_text:
         sets = _own_sets(intent, concept, to, examples, others, preserve, is_text)
         reads = is_text and intent == ADD
-        _refuse_unread(kind, None if reads else template)
+        _refuse_unread(kind=kind, count=count, template=None if reads else template)
         if reads:
             sets = _in_context(sets, _told(template, concept), seed)
         return Plan(intent, sets, *settings_for(intent, is_text, in_pairs=False, seed=seed))
@@ -113,7 +115,7 @@ def plan_for(
         intent=intent,
         to=to,
         bank=bank,
-        count=count,
+        count=COUNT if count is None else count,
         seed=seed,
         template=template,
         held_out=HELD_OUT,
@@ -153,8 +155,8 @@ def _own_sets(
     return PromptSets(first, second, kept, label(intent, concept, to))
 
 
-def _refuse_unread(kind: str | None, template: str | None) -> None:
-    for name, value in (("kind", kind), ("template", template)):
+def _refuse_unread(**options: Any) -> None:
+    for name, value in options.items():
         if value is not None:
             raise ConfigError(
                 f"{name}={value!r} is for prompts that an intent writes, and here the lists are your own. "

@@ -62,7 +62,7 @@ _FIRST = (
     "The first token of a text is steered, which all later ones may read; each does as far as it sees fit."
 )
 _CONTEXT = (
-    "Every text is compared with itself, token by token, after a sentence about the concept; other texts are "
+    "Every text is compared with itself, token by token, after sentences about the concept; other texts are "
     "held where they are."
 )
 _TOKENS = (

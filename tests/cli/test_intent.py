@@ -13,7 +13,8 @@ from lineas.prompts import banks
 from lineas.scenes.bundled import CLIP
 from lineas.steering.steering import Steering
 
-QUICK = ("--model", "toy", "--steps", 2, "--count", 3)
+QUICK = ("--model", "toy", "--steps", 2)
+FEW = ("--count", 3)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +79,8 @@ def test_language_needs_examples_and_takes_them(lineas: Any, toy: Path) -> None:
 def test_a_report_is_refused_where_nothing_can_be_measured(lineas: Any, toy: Path) -> None:
     own = ("--examples", "some.txt", "--others", "some.txt")
     for words, said in (
-        (("--report",), "name a CLIP model"),
+        ((*FEW, "--report"), "name a CLIP model"),
+        ((*FEW, *own), "count=3 is for prompts that an intent writes"),
         (("--clip", CLIP, *own), "--clip judges images of held-out"),
         (("--report", "--clip", CLIP, *own), "lists of your own"),
     ):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from lineas.errors import ConfigError, PromptError
@@ -71,6 +73,17 @@ def test_texts_are_planned_from_examples() -> None:
         plan_for("hide", "rudeness", **lists)
 
 
+@pytest.mark.parametrize("intent", [REMOVE, ADD])
+@pytest.mark.parametrize("option", [{"kind": "style"}, {"count": 8}, {"template": "about {}"}])
+def test_what_own_lists_leave_unread_is_refused(intent: str, option: dict[str, Any]) -> None:
+    lists = {"examples": ["rude", "ruder"], "others": ["kind", "kinder"]}
+    with pytest.raises(ConfigError, match=f"{next(iter(option))}=.* lists are your own"):
+        plan_for(intent, "rudeness", **lists, **option)
+    if intent == REMOVE or "template" not in option:
+        with pytest.raises(ConfigError, match="lists are your own"):
+            plan_for(intent, "rudeness", is_text=True, **lists, **option)
+
+
 def test_adding_to_texts_compares_each_with_itself_after_three_examples() -> None:
     others = tuple(f"plain {number}." for number in range(6))
     lists = {"examples": ("the sea.", "a boat.", "a wave.", "a tide."), "others": others}
@@ -83,10 +96,14 @@ def test_adding_to_texts_compares_each_with_itself_after_three_examples() -> Non
         read = [f"{each}." for each in about.removesuffix(".").split(". ")]
         assert len(read) == len(set(read)) == 3 and set(read) <= set(lists["examples"])
     assert len(kept) == len(plan.sets.preserve) and kept[1] == plan.sets.preserve[0] and kept[2] == ""
-    assert f"    after       {'; '.join(after[:3])}; …" in plan.text().splitlines()
+    assert f"    after       {after[0]}; …" in plan.text().splitlines()
     assert (plan.config.map, plan.config.coupling, plan.sites) == ("first_token", "pair", "norms")
     assert plan.sets.preserve, "texts that are to stay as they are are there by themselves"
     assert plan_for(ADD, "the sea", is_text=True, seed=1, **lists).sets.contexts != plan.sets.contexts
+    told = plan_for(ADD, "the sea", is_text=True, template="A story about {}.", **lists)
+    assert told.sets.contexts == (before, tuple(f"A story about the sea. {text}" for text in after), kept)
+    with pytest.raises(PromptError, match="has no"):
+        plan_for(ADD, "the sea", is_text=True, template="A story.", **lists)
     few = plan_for(ADD, "the sea", is_text=True, examples=["the sea"], others=["plain", "more"])
     assert few.sets.contexts[:2] == (("more", "plain"), ("the sea", "the sea")), "as many as there are"
     with pytest.raises(PromptError, match="others=… holds one text"):

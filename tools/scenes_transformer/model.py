@@ -19,7 +19,7 @@ WORDS = 96
 
 
 def levels(steps: int, shift: float = SHIFT) -> list[float]:
-    """Noise levels before each of so many steps and behind the last: those of FlowMatchEulerDiscreteScheduler."""
+    """Noise levels before each step and behind the last, as FlowMatchEulerDiscreteScheduler has them."""
     even = (1 - step / steps for step in range(steps + 1))
     return [shift * level / (1 + (shift - 1) * level) for level in even]
 

@@ -37,7 +37,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="KIND",
         help="What the concept is: object, style, attribute, place or perspective (default: guessed).",
     )
-    group.add_argument("--count", type=int, default=32, metavar="N", help="Prompts per set (default 32).")
+    group.add_argument("--count", type=int, metavar="N", help="Prompts per set (default 32).")
     group.add_argument(
         "--template",
         metavar="TEXT",
