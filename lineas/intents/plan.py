@@ -93,13 +93,13 @@ def plan_for(
 ) -> Plan:
     """The plan to remove a concept from an image or a language model, to add it, or to swap it for another.
 
-    concept: what it is about, such as "at night" or "a cat"; of texts it is only a name. to: what a swap puts
-    there. kind: object, style, attribute, place or perspective; None guesses. bank, count, seed, template:
-    see `prompt_sets`; where a concept is added to texts, the template is a sentence that tells of it, such as
-    "A story about {}.", and stands before its examples. examples, others: texts that show the concept, and
-    texts that do not (or, for a swap, that show the other one); language models need both, image models take
-    their place for the bank.
-    preserve: prompts that are to stay as they are, instead of the bank's. is_text: the model writes texts.
+    concept: what it is about, such as "at night" or "a cat"; of texts it is only a name, unless a template
+    tells it. to: what a swap puts there. kind: object, style, attribute, place or perspective; None guesses.
+    bank, count, seed, template: see `prompt_sets`; where a concept is added to texts, the template is a
+    sentence that tells of it, such as "A story about {}.", and stands before its examples. examples, others:
+    texts that show the concept, and texts that do not (or, for a swap, that show the other one); language
+    models need both, image models take their place for the bank. preserve: prompts that are to stay as they
+    are, instead of the bank's. is_text: the model writes texts.
     Raises `PromptError` and `ConfigError` for what cannot be planned.
     """
     if examples is not None or others is not None or is_text:
