@@ -20,9 +20,10 @@ TITLES = {
 }
 TITLE_D = """### Table D: two steerings at once
 
-Steerings are what `lineas.add` gives by default from 32 sentences about each, at the largest λ at which
-sentences of their own become at most a tenth more perplexing. Share of continuations of plain openings that
-are about it; how perplexing they are to the untouched model; and an encyclopaedia's perplexity when steered:
+Steerings are what `lineas.add` gives by default from 32 sentences about each, at the largest λ at which every
+third paragraph of an encyclopaedia becomes at most 8 % more perplexing. Share of continuations of plain
+openings that are about it; how perplexing they are to the untouched model; and the perplexity of the other
+paragraphs when steered. "Told so" has `template="A story about {}."` besides:
 """
 
 
