@@ -44,7 +44,8 @@ def scenes_model(name: str = BUNDLED[0], **_: Any) -> Any:
     else:
         from .zimage import build_transformer
 
-        model = build_transformer(*_part(name, "transformer", DIFFUSION))
+        scheduler = _config(name, "scheduler", "scheduler_config")
+        model = build_transformer(*_part(name, "transformer", DIFFUSION), scheduler["shift"])
     config = model.model.model_config
     config.lineas_base_model, config.lineas_size = f"lineas/{name}", SIDE
     return model
@@ -59,6 +60,9 @@ def _text_encoder(name: str) -> Any:
 
 
 def _part(model: str, name: str, file: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    return _config(model, name), safetensors.torch.load_file(FOLDERS[model] / name / f"{file}.safetensors")
+
+
+def _config(model: str, name: str, file: str = "config") -> dict[str, Any]:
     folder: Path = FOLDERS[model] / name
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    return config, safetensors.torch.load_file(folder / f"{file}.safetensors")
+    return json.loads((folder / f"{file}.json").read_text(encoding="utf-8"))

@@ -20,13 +20,13 @@ ADALN = 256
 """Width up to which the noise level is embedded as wide as the model."""
 
 
-def build_transformer(config: Mapping[str, Any], weights: Mapping[str, Tensor], shift: float = 1.0) -> Any:
+def build_transformer(config: Mapping[str, Any], weights: Mapping[str, Tensor], shift: float) -> Any:
     """A ModelPatcher of a ZImageTransformer2DModel's configuration and weights, in float32.
 
     Args:
         config: its configuration; as many heads for keys as for queries.
         weights: its state dict by diffusers' names.
-        shift: the scheduler's.
+        shift: the scheduler's, which decides how long each step is.
     """
     device = comfy.model_management.unet_offload_device()
     model = comfy.model_base.Lumina2(_model_config(config, shift), device=device)

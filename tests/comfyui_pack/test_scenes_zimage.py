@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ def test_the_velocity_is_that_of_diffusers(comfyui: Any, dim: int) -> None:
     torch.manual_seed(0)
     transformer = build(vocabulary=300, dim=dim, layers=2, heads=2).transformer.eval()
     torch.nn.init.normal_(transformer.all_final_layer["2-1"].linear.weight, std=0.1)
-    patcher = build_transformer(transformer.config, transformer.state_dict())
+    patcher = build_transformer(transformer.config, transformer.state_dict(), shift=1.0)
     latents, words = torch.randn(1, 16, 16, 16), torch.randn(1, 13, WORDS)
     for sigma in (1.0, 0.3):
         with torch.inference_mode():
@@ -56,20 +57,24 @@ def test_prompts_are_encoded_as_in_diffusers(comfyui: Any, tmp_path: Path, promp
     assert torch.allclose(ours[0], wanted, atol=1e-4)
 
 
-def test_the_bundled_transformer_draws_the_image_of_diffusers(comfyui: Any) -> None:
+@pytest.mark.parametrize("steps", [2, 4])
+def test_the_bundled_transformer_draws_the_image_of_diffusers(comfyui: Any, steps: int) -> None:
     import comfy.sample
 
     from comfyui_lineas.scenes.loading import load_scenes
     from lineas.adapters.images.drawing import Drawer
+    from lineas.adapters.images.recipes import recipe_for
     from lineas.scenes.bundled import load_pipeline
 
     text = "a red clock at night"
-    wanted = torch.from_numpy(np.array(Drawer(load_pipeline(name="scenes-transformer"))([text])[0]))
+    pipe = load_pipeline(name="scenes-transformer")
+    recipe = replace(recipe_for(pipe), steps=steps, capture=None)
+    wanted = torch.from_numpy(np.array(Drawer(pipe, recipe=recipe)([text])[0]))
     model, clip, vae = load_scenes("scenes-transformer")
     words = clip.encode_from_tokens_scheduled(clip.tokenize(text))
     noise = torch.randn(1, 16, 16, 16, generator=torch.Generator().manual_seed(0))
     latents = comfy.sample.sample(
-        model, noise, 2, 1.0, "euler", "simple", words, words, torch.zeros_like(noise), disable_pbar=True
+        model, noise, steps, 1.0, "euler", "simple", words, words, torch.zeros_like(noise), disable_pbar=True
     )
     with torch.inference_mode():
         image = vae.decode(latents)[0] * 255
