@@ -70,7 +70,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("shards", type=Path)
     parser.add_argument("output", type=Path)
-    parser.add_argument("--minutes", type=float, default=8.0)
+    parser.add_argument("--minutes", type=float, default=26.0)
     parser.add_argument("--start", type=Path, help="an open_clip_model.safetensors to go on from")
     arguments = parser.parse_args()
     torch.manual_seed(0)

@@ -84,6 +84,7 @@ def test_choices_by_key_and_mouse_are_counted_kept_and_saved(browser: Any, tmp_p
     tab.keyboard.press("ArrowRight")
     tab.keyboard.press("Backspace")
     tab.keyboard.press("2")
+    tab.locator("#status", has_text=f"2 of {COUNT} judged").wait_for()
     tab.reload()
     assert tab.locator("#status").inner_text() == f"2 of {COUNT} judged"  # kept by the browser
     tab.locator("#left").click()
