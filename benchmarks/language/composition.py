@@ -3,8 +3,8 @@
 Steerings are what `lineas.add` gives by default, from 32 sentences about each and 32 about anything. λ is the
 largest, in steps of a tenth, at which every third paragraph of an encyclopaedia becomes at most 8 % more
 perplexing; what is reported is of the others. A continuation is about a concept when it holds one of its
-words; the words are common ones, counted alike with and without steering. Prompting puts an example before
-the opening, or says what the story is about. Both are added up, or fitted in one.
+words; the words are common ones, counted alike with and without steering. Prompting puts an example or three
+before the opening, or says what the story is about. Both are added up, or fitted in one.
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ TOGETHER, TOLD_TOO = "both in one fit", "both in one fit, told so"
 CALLED, TEMPLATE = "the sea and about music", "A story about {}."
 PROMPTED = {
     "example of sea": ("sea",), "example of music": ("music",), "example of each": ("sea", "music"),
+    "three examples of sea": ("sea",) * 3, "three examples of music": ("music",) * 3,
+    "three examples of each": ("sea", "music") * 3,
 }  # fmt: skip
 TOLD = {
     "told of sea": "A story about the sea.",

@@ -39,6 +39,7 @@ def add_prompt_options(parser: argparse.ArgumentParser) -> None:
 def prompt_sets(args: argparse.Namespace, seed: int) -> PromptSets:
     """The sets that the options describe. Raises `PromptError` or `ConfigError`."""
     from lineas.prompts import banks
+    from lineas.prompts.concepts import COUNT
     from lineas.prompts.files import read_prompts
 
     _check(args)
@@ -50,7 +51,7 @@ def prompt_sets(args: argparse.Namespace, seed: int) -> PromptSets:
         args.kind,
         intent=banks.ADD if args.add else banks.REMOVE,
         bank=banks.bank_of(args.model),
-        count=32 if args.count is None else args.count,
+        count=COUNT if args.count is None else args.count,
         seed=seed,
         template=args.template,
     )

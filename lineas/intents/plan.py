@@ -12,13 +12,11 @@ from lineas.errors import ConfigError, PromptError
 from lineas.intents.settings import settings_for
 from lineas.methods.lineas.config import TrainConfig
 from lineas.prompts.banks import ADD, EVERYDAY, INTENTS, SCENES, PromptSets, label, prompt_sets
-from lineas.prompts.concepts import check_template
+from lineas.prompts.concepts import COUNT, check_template
 from lineas.prompts.files import neutral_captions, plain_statements
 from lineas.prompts.kinds import guessed_kind
 from lineas.prompts.words import fill
 
-COUNT = 32
-"""Prompts in each set that an intent writes, where nothing else is said."""
 HELD_OUT = 48
 """Pairs of prompts to measure on: a third to calibrate the strength, the rest for a report."""
 PRESERVED = 96

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from lineas.errors import ConfigError, PromptError
-from lineas.prompts.concepts import KINDS, Prompts, concept_prompts, directed
+from lineas.prompts.concepts import COUNT, KINDS, Prompts, concept_prompts, directed
 from lineas.prompts.files import neutral_captions
 from lineas.prompts.kinds import guessed_kind
 from lineas.scenes import BUNDLED
@@ -78,7 +78,7 @@ def prompt_sets(
     intent: str = REMOVE,
     to: str | None = None,
     bank: str = EVERYDAY,
-    count: int = 32,
+    count: int = COUNT,
     seed: int = 0,
     template: str | None = None,
     held_out: int = 0,

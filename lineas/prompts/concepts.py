@@ -37,6 +37,8 @@ TEMPLATES: dict[str, tuple[tuple[str, str], ...]] = {
     ),
 }
 KINDS = tuple(TEMPLATES)
+COUNT = 32
+"""Prompts in each set, where nothing else is said."""
 THINGS = tuple(
     "chair,wooden box,red ball,lamp,potted plant,bucket,backpack,umbrella,teapot,ladder,suitcase,guitar,"
     "candle,wheelbarrow,barrel,blanket,watering can,basket,broom,vase,bicycle,pumpkin,lantern,mailbox".split(
@@ -79,7 +81,7 @@ def directed(
 def concept_prompts(
     concept: str,
     kind: str = "object",
-    count: int = 32,
+    count: int = COUNT,
     seed: int = 0,
     base: Sequence[str] | None = None,
     template: str | None = None,
