@@ -166,6 +166,10 @@ def _told(template: str | None, concept: str) -> tuple[str, ...]:
     if template is None:
         return ()
     check_template(template)
+    if "{caption}" in template.lower():
+        raise PromptError(
+            f"The template {template!r} has a place for a caption, and texts have none. Leave {{caption}} out."
+        )
     return (fill(template, concept, caption=""),)
 
 

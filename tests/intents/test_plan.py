@@ -104,6 +104,8 @@ def test_adding_to_texts_compares_each_with_itself_after_three_examples() -> Non
     assert told.sets.contexts == (before, tuple(f"A story about the sea. {text}" for text in after), kept)
     with pytest.raises(PromptError, match="has no"):
         plan_for(ADD, "the sea", is_text=True, template="A story.", **lists)
+    with pytest.raises(PromptError, match="texts have none"):
+        plan_for(ADD, "the sea", is_text=True, template="{caption}, by {}", **lists)
     few = plan_for(ADD, "the sea", is_text=True, examples=["the sea"], others=["plain", "more"])
     assert few.sets.contexts[:2] == (("more", "plain"), ("the sea", "the sea")), "as many as there are"
     with pytest.raises(PromptError, match="others=… holds one text"):
