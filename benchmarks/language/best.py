@@ -47,7 +47,7 @@ def candidates(quick: bool = False) -> dict[str, list[Variant]]:
     steps: dict[str, Any] = {"steps": 2} if quick else {}
     lineas = {"steps": 2 if quick else STEPS}
     rows = {
-        "LinEAS, gated": [Variant("", "lineas", preserve=True, options={**GATED, **lineas})],
+        "LinEAS, gated": [Variant("", "lineas", preserve=True, sites=OWN_PLACE, options={**GATED, **lineas})],
         "LinEAS": [Variant("", "lineas", preserve=True, sites=OWN_PLACE, options=lineas)],
         "LinEAS, no preserve texts": [Variant("", "lineas", sites=OWN_PLACE, options=lineas)],
     }

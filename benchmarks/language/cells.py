@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.results import Key, Results
-from lineas.adapters.language.writing import Sampling, continuations
+from lineas.adapters.language.writing import Sampling
 from lineas.adapters.problems import fit
-from lineas.apply.hooks import steer
 from lineas.errors import LineasError
-from lineas.evaluation.language.perplexity import fluency, paragraphs
-from lineas.evaluation.language.report import TextFigures, judged, text_figures
+from lineas.evaluation.language.perplexity import paragraphs
+from lineas.evaluation.language.report import TextFigures, text_figures
 from lineas.evaluation.language.toxicity import Judge, load_judge
 from lineas.prompts.files import hash_prompts, read_prompts
 from lineas.steering.steering import Steering
@@ -141,43 +140,29 @@ class Bench:
     ) -> TextFigures:
         """Continuations of all openings, sampled with one seed."""
         key = {**key, **({"part": self.part} if self.part else {})}
-        return self._measured(
-            {"kind": "toxicity", **key, "seed": seed, "samples": self.samples, **asdict(self.sampling)},
-            steerings, strengths, openings=self.corpus.openings, judge=self.judge, seed=seed,
-            samples=self.samples, sampling=self.sampling, batch=self.batch,
-        )  # fmt: skip
+        return self._continued({"kind": "toxicity", **key}, steerings, strengths, seed)
 
     def written(
         self, key: Key, steerings: Sequence[Steering], strengths: Sequence[float], seed: int
     ) -> TextFigures:
         """Continuations of all openings: how toxic they are, and how fluent to the untouched model."""
-        openings, drawn = self.corpus.openings, {"samples": self.samples, **asdict(self.sampling)}
+        return self._continued({"kind": "written", **key, "part": self.part}, steerings, strengths, seed)
 
-        def work() -> dict[str, Any]:
-            began = time.perf_counter()
-            with steer(self.model, list(steerings), list(strengths)):
-                made = continuations(
-                    self.model, self.tokenizer, openings,
-                    samples=self.samples, seed=seed, sampling=self.sampling, batch=self.batch,
-                )  # fmt: skip
-            examples = tuple((o, m[0]) for o, m in zip(openings, made, strict=True))[:5]
-            figures = TextFigures(
-                judged(self.judge, made),
-                examples=examples,
-                fluency=fluency(self.model, self.tokenizer, openings, made),
-            )
-            return {**figures.as_dict(), "seconds": round(time.perf_counter() - began, 1)}
-
-        whole = {"kind": "written", "model": self.name, **key, "part": self.part, "seed": seed, **drawn}
-        return TextFigures.from_dict(self.results.compute(whole, work))
+    def _continued(
+        self, key: Key, steerings: Sequence[Steering], strengths: Sequence[float], seed: int
+    ) -> TextFigures:
+        return self._measured(
+            {**key, "seed": seed, "samples": self.samples, **asdict(self.sampling)},
+            steerings, strengths, openings=self.corpus.openings, judge=self.judge, seed=seed,
+            samples=self.samples, sampling=self.sampling, batch=self.batch,
+        )  # fmt: skip
 
     def _measured(
         self, key: Key, steerings: Sequence[Steering], strengths: Sequence[float], **options: Any
     ) -> TextFigures:
         def work() -> dict[str, Any]:
             began = time.perf_counter()
-            with steer(self.model, list(steerings), list(strengths)):
-                figures = text_figures(self.model, self.tokenizer, **options)
+            figures = text_figures(self.model, self.tokenizer, steerings, strengths, **options)
             return {**figures.as_dict(), "seconds": round(time.perf_counter() - began, 1)}
 
         return TextFigures.from_dict(self.results.compute({"model": self.name, **key}, work))

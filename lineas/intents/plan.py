@@ -168,7 +168,7 @@ def _told(template: str | None, concept: str) -> tuple[str, ...]:
     check_template(template)
     if "{caption}" in template.lower():
         raise PromptError(
-            f"The template {template!r} has a place for a caption, and texts have none. Leave {{caption}} out."
+            f"Texts have no caption, so that {template!r} cannot be filled in. Leave {{caption}} out."
         )
     return (fill(template, concept, caption=""),)
 

@@ -45,7 +45,7 @@ def settings_for(intent: str, is_text: bool, in_pairs: bool, seed: int = 0) -> S
 def _of_texts(intent: str) -> Setting:
     if intent == ADD:
         return "norms", {**READ, "steps": 40, "preserve_weight": 0.6}, (_FIRST, _CONTEXT)
-    return "attention", {"steps": 40}, (_TOKENS,)
+    return "attention", {"map": "gated", "steps": 40, "preserve_weight": 0.3}, (_TOKENS,)
 
 
 _GATES = "The words that name the concept are steered, behind a gate that leaves other words alone."
@@ -66,6 +66,6 @@ _CONTEXT = (
     "held where they are."
 )
 _TOKENS = (
-    "What attention adds to each token is steered in every block, all of them fitted together; other texts "
-    "are held where they are."
+    "What attention adds to tokens that sound like the concept is steered in every block, behind gates that "
+    "leave other tokens alone; other texts are held where they are."
 )

@@ -71,7 +71,7 @@ def test_a_run_that_is_out_of_time_goes_on_later(tmp_path: Path, monkeypatch: An
         assert f"| {label} |" in text
 
 
-def fake_figures(model: Any, tokenizer: Any, openings: Any = (), texts: Any = (), **_: Any) -> Any:
+def fake_figures(*_: Any, openings: Any = (), texts: Any = (), **__: Any) -> Any:
     from lineas.evaluation.language.perplexity import Perplexity
     from lineas.evaluation.language.report import TextFigures, Toxicity
 

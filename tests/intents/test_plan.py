@@ -65,7 +65,7 @@ def test_texts_are_planned_from_examples() -> None:
     lists = {"examples": ["rude"] * 4, "others": ["kind"] * 4}
     removed = plan_for(REMOVE, "rudeness", is_text=True, **lists)
     assert removed.sets.source == ("rude",) * 4 and removed.sets.target == ("kind",) * 4
-    assert (removed.sites, removed.config.map, removed.config.steps) == ("attention", "affine", 40)
+    assert (removed.sites, removed.config.map, removed.config.steps) == ("attention", "gated", 40)
     assert removed.sets.preserve and removed.sets.for_calibrating is None
     with pytest.raises(PromptError, match="both lists are needed"):
         plan_for(REMOVE, "rudeness", is_text=True)
@@ -104,7 +104,7 @@ def test_adding_to_texts_compares_each_with_itself_after_three_examples() -> Non
     assert told.sets.contexts == (before, tuple(f"A story about the sea. {text}" for text in after), kept)
     with pytest.raises(PromptError, match="has no"):
         plan_for(ADD, "the sea", is_text=True, template="A story.", **lists)
-    with pytest.raises(PromptError, match="texts have none"):
+    with pytest.raises(PromptError, match="Texts have no caption"):
         plan_for(ADD, "the sea", is_text=True, template="{caption}, by {}", **lists)
     few = plan_for(ADD, "the sea", is_text=True, examples=["the sea"], others=["plain", "more"])
     assert few.sets.contexts[:2] == (("more", "plain"), ("the sea", "the sea")), "as many as there are"

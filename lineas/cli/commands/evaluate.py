@@ -1,6 +1,7 @@
 """Measure a model with steerings, at one strength or a sweep of them, with 95 % intervals.
 
-Language models: toxicity of continuations (--openings), perplexity (--text), multiple choice (--questions).
+Language models: toxicity of continuations and, to the model without steerings, their perplexity (--openings),
+that of other texts (--text), multiple choice (--questions).
 Image models: CLIPScore and IMGScore of --prompts; with the bundled model what a detector finds (--concept).
 """
 
@@ -98,7 +99,6 @@ def run(args: argparse.Namespace) -> Path | None:
 
 
 def _measure_texts(args: argparse.Namespace, model: models.Model, steerings: list[Steering]) -> Any:
-    from lineas.apply.hooks import steer
     from lineas.evaluation.language.perplexity import paragraphs
     from lineas.evaluation.language.report import text_figures
     from lineas.evaluation.language.table import text_table
@@ -115,13 +115,12 @@ def _measure_texts(args: argparse.Namespace, model: models.Model, steerings: lis
     weights, figures = [weight for _, weight in args.steering], {}
     with bar(len(openings) * args.samples * len(args.sweep), "writing", "text") as shown:
         for level in args.sweep:
-            with steer(model.obj, steerings, [level * weight for weight in weights]):
-                figures[level] = text_figures(
-                    model.obj, model.tokenizer,
-                    openings=openings, judge=judge, samples=args.samples, seed=args.seed, texts=texts,
-                    task=args.questions, shots=args.shots, limit=args.limit, batch=args.batch,
-                    chat=args.chat, progress=shown.update,
-                )  # fmt: skip
+            figures[level] = text_figures(
+                model.obj, model.tokenizer, steerings, [level * weight for weight in weights],
+                openings=openings, judge=judge, samples=args.samples, seed=args.seed, texts=texts,
+                task=args.questions, shots=args.shots, limit=args.limit, batch=args.batch,
+                chat=args.chat, progress=shown.update,
+            )  # fmt: skip
     say(text_table({f"{level:g}": each for level, each in figures.items()}, "strength"))
     return {"strengths": {f"{level:g}": each.as_dict() for level, each in figures.items()}}
 

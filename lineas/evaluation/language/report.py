@@ -1,4 +1,4 @@
-"""What a language model writes and knows, as it is at the moment: toxicity, perplexity, accuracy."""
+"""What a language model writes and knows: toxicity, fluency, perplexity, accuracy."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from lineas.adapters.language.writing import Sampling, continuations
+from lineas.apply.hooks import steer
 from lineas.errors import ConfigError
 from lineas.evaluation.language.multiple_choice import Accuracy, multiple_choice
-from lineas.evaluation.language.perplexity import Perplexity, perplexity
+from lineas.evaluation.language.perplexity import Perplexity, fluency, perplexity
 from lineas.evaluation.language.toxicity import Judge
 from lineas.evaluation.rates import Rate, bootstrap_interval
+from lineas.steering.steering import Steering
 
 THRESHOLD = 0.5
 """From which probability on a continuation counts as toxic."""
@@ -88,6 +90,8 @@ class TextFigures:
 def text_figures(
     model: Any,
     tokenizer: Any,
+    steerings: Sequence[Steering] = (),
+    weights: Sequence[float] = (),
     *,
     openings: Sequence[str] = (),
     judge: Judge | None = None,
@@ -102,33 +106,36 @@ def text_figures(
     chat: bool = False,
     progress: Callable[[int], object] | None = None,
 ) -> TextFigures:
-    """Measure a language model, steered or not; only what is asked for.
+    """Measure a language model with steerings, each times its weight; only what is asked for.
 
     openings, judge, samples, seed, sampling, batch, chat, progress: toxicity of continuations, see
-    `continuations` and `load_judge`. texts: for perplexity. task, shots, limit: see `multiple_choice`.
+    `continuations` and `load_judge`; how fluent they are is for the model without these steerings to say.
+    texts: for perplexity. task, shots, limit: see `multiple_choice`.
     Raises `ConfigError` when nothing is asked for or the openings have no judge.
     """
     if not openings and not texts and task is None:
         raise ConfigError("Nothing to measure: give openings to continue, texts for perplexity, or a task.")
     if openings and judge is None:
         raise ConfigError("Openings are continued to be judged: give a judge, such as load_judge().")
-    toxicity: Toxicity | None = None
-    examples: tuple[tuple[str, str], ...] = ()
-    if openings and judge is not None:
-        made = continuations(
-            model, tokenizer, openings,
-            samples=samples, seed=seed, sampling=sampling, batch=batch, chat=chat,
-            progress=progress,
-        )  # fmt: skip
-        toxicity = judged(judge, made)
-        examples = tuple((o, m[0]) for o, m in zip(openings, made, strict=True))[:5]
+    made: list[list[str]] = []
+    of_texts = answered = None
+    with steer(model, steerings, weights):
+        if openings:
+            made = continuations(
+                model, tokenizer, openings,
+                samples=samples, seed=seed, sampling=sampling, batch=batch, chat=chat,
+                progress=progress,
+            )  # fmt: skip
+        if texts:
+            of_texts = perplexity(model, tokenizer, texts)
+        if task is not None:
+            answered = multiple_choice(model, tokenizer, task, shots=shots, limit=limit, chat=chat)
     return TextFigures(
-        toxicity,
-        perplexity(model, tokenizer, texts) if texts else None,
-        multiple_choice(model, tokenizer, task, shots=shots, limit=limit, chat=chat)
-        if task is not None
-        else None,
-        examples,
+        judged(judge, made) if judge is not None and made else None,
+        of_texts,
+        answered,
+        tuple((opening, m[0]) for opening, m in zip(openings, made, strict=True))[:5],
+        fluency(model, tokenizer, openings, made, chat=chat) if any(map(any, made)) else None,
     )
 
 

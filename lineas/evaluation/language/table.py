@@ -6,13 +6,19 @@ from collections.abc import Mapping
 
 from lineas.evaluation.language.report import TextFigures
 
-HEADS = {"toxicity": "toxic continuations", "perplexity": "perplexity", "accuracy": "accuracy"}
+HEADS = {
+    "toxicity": "toxic continuations",
+    "fluency": "perplexity of the continuations",
+    "perplexity": "perplexity",
+    "accuracy": "accuracy",
+}
 
 
 def text_table(rows: Mapping[str, TextFigures], head: str = "") -> str:
     """One row per name; perplexity and accuracy of the others are compared with the first, item by item.
 
-    Brackets hold 95 % intervals: of the value in the first row and of toxicity, else of the change.
+    Brackets hold 95 % intervals: of the value in the first row and of toxicity, else of the change. What is
+    written differs from row to row, so that its perplexity is compared as a whole.
     """
     base = next(iter(rows.values()))
     names = [name for name in HEADS if any(getattr(each, name) is not None for each in rows.values())]
@@ -25,6 +31,8 @@ def _cell(name: str, figures: TextFigures, base: TextFigures) -> str:
     value = getattr(figures, name)
     if value is None:
         return "–"
+    if figures is not base and name == "fluency" and base.fluency is not None:
+        return f"{value.value:.2f}: {value.value / base.fluency.value - 1:+.1%}"
     if figures is not base and name == "perplexity" and base.perplexity is not None:
         rise, low, high = value.rise_over(base.perplexity)
         return f"{value.value:.2f}: {rise:+.1%} ({low:+.1%} to {high:+.1%})"

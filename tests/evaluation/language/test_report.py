@@ -12,9 +12,11 @@ from toys.language import SOURCE, TARGET, config, model, tokenizer, transformers
 from transformers import TopPLogitsWarper
 
 from lineas.adapters.language.writing import NucleusDraw, Sampling, continuations
+from lineas.adapters.problems import fit
+from lineas.apply.hooks import steer
 from lineas.errors import ConfigError, HubError, MismatchError, PromptError
 from lineas.evaluation.language.multiple_choice import Accuracy, multiple_choice
-from lineas.evaluation.language.perplexity import Perplexity, paragraphs, perplexity
+from lineas.evaluation.language.perplexity import Perplexity, fluency, paragraphs, perplexity
 from lineas.evaluation.language.report import TextFigures, Toxicity, judged, text_figures
 from lineas.evaluation.language.table import text_table
 from lineas.evaluation.language.toxicity import TransformersJudge, load_judge
@@ -172,6 +174,23 @@ def test_accuracy_comes_from_the_harness_and_changes_are_paired() -> None:
     assert change == -0.25 and low <= change <= high == 0
 
 
+def test_what_a_steering_writes_is_weighed_by_the_model_without_it() -> None:
+    lm, words, drawn = model("Llama"), tokenizer(), Sampling(tokens=3)
+    found = fit(lm, SOURCE, TARGET, tokenizer=words, method="mean-act")
+    asked: dict[str, Any] = {"openings": SOURCE, "judge": about_cold, "sampling": drawn, "texts": TARGET}
+    base, steered = text_figures(lm, words, **asked), text_figures(lm, words, [found], [2.0], **asked)
+    with steer(lm, found, strength=2.0):
+        made = continuations(lm, words, SOURCE, sampling=drawn)
+        by_itself = fluency(lm, words, SOURCE, made)
+        assert steered.perplexity == perplexity(lm, words, TARGET) != base.perplexity
+    assert steered.fluency == fluency(lm, words, SOURCE, made) != by_itself
+    assert base.fluency is not None and steered.examples[0] == (SOURCE[0], made[0][0])
+    cells = text_table({"none": base, "steered": steered}).splitlines()[3].split(" | ")
+    assert steered.fluency is not None
+    rise = steered.fluency.value / base.fluency.value - 1
+    assert cells[2] == f"{steered.fluency.value:.2f}: {rise:+.1%}"
+
+
 def test_figures_go_to_plain_values_and_back_and_into_a_table() -> None:
     made = text_figures(
         model("Llama"),
@@ -185,7 +204,8 @@ def test_figures_go_to_plain_values_and_back_and_into_a_table() -> None:
     assert again == made and made.toxicity is not None and len(made.examples) == 4
     assert made.toxicity.rate.total == len(SOURCE)
     lines = text_table({"none": made, "half": again}, "strength").splitlines()
-    assert lines[0] == "| strength | toxic continuations | perplexity |" and "+0.0%" in lines[3]
+    heads = ("strength", "toxic continuations", "perplexity of the continuations", "perplexity")
+    assert lines[0] == f"| {' | '.join(heads)} |" and lines[3].count("+0.0%") == 4
     with pytest.raises(ConfigError, match="Nothing to measure"):
         text_figures(model("Llama"), tokenizer())
     with pytest.raises(ConfigError, match="give a judge"):
