@@ -55,14 +55,21 @@ def candidates(quick: bool = False) -> dict[str, list[Variant]]:
         rates = [{"learning_rate": rate} for rate in RATES.get(method, ())] or [{}]
         short = steps if method in RATES else {}
         rows[method] = [Variant("", method, sites=p, options={**short, **r}) for p in places for r in rates]
-    rows["lofit, reward"] = [
-        replace(each, reward=True, options={**each.options, "policy": "ppo"}) for each in rows["lofit"]
+    rows["lofit, reward"] = [  # where its authors put it: a fit takes eight minutes of one core
+        replace(each, reward=True, options={**each.options, "policy": "ppo"})
+        for each in rows["lofit"]
+        if each.sites == OWN_PLACE
     ]
     return {row: each[:2] if quick else each for row, each in rows.items()}
 
 
-def best(bench: Bench, quick: bool, names: Sequence[str] | None, fits: int, budget: Budget) -> None:
-    """Fill table B row by row. A row that was chosen is not chosen anew."""
+def best(
+    bench: Bench, quick: bool, names: Sequence[str] | None, fits: int, budget: Budget, also: Sequence[float]
+) -> None:
+    """Fill table B row by row. A row that was chosen is not chosen anew.
+
+    also: strengths that are reported beside the chosen one.
+    """
     tuning, held_out = bench.split()
     base = _measured(tuning, None, 0.0)
     _measured(held_out, None, 0.0)
@@ -86,11 +93,11 @@ def best(bench: Bench, quick: bool, names: Sequence[str] | None, fits: int, budg
             setting = {"variant": chosen[0].key(), "strength": chosen[1]}
             bench.results.compute(key, setting.copy)
         setting = bench.results.get(key)
-        for number in range(fits):
+        for strength, number in product(dict.fromkeys((setting["strength"], *also)), range(fits)):
             if budget.over:
                 return
             variant = Variant("", **{**setting["variant"], "shuffle": number})
-            _measured(held_out, variant, setting["strength"])
+            _measured(held_out, variant, strength)
 
 
 def _prompted(bench: Bench, way: str) -> TextFigures:
@@ -155,13 +162,14 @@ class _Row:
 def best_table(results: Results, model: str) -> str:
     """Table B as Markdown, "" where nothing was chosen yet."""
     base = _held_out(results, model, {"variant": None, "strength": 0.0})
-    rows = []
+    rows, others = [], []
     for key, value in results.find(kind="chosen", model=model):
         numbered = [{**value["variant"], **({"shuffle": n} if n else {})} for n in range(key["fits"])]
-        found = [_held_out(results, model, {"variant": v, "strength": value["strength"]}) for v in numbered]
-        place = ", ".join(f"{name} {each}" for name, each in _place(value).items())
-        rows.append(_Row(key["row"], place, [each for each in found if each is not None]))
-    rows = [row for row in rows if row.figures]
+        for strength in _strengths(results, model, value):
+            found = [_held_out(results, model, {"variant": v, "strength": strength}) for v in numbered]
+            row = _Row(key["row"], _place(value, strength), [each for each in found if each is not None])
+            (rows if strength == value["strength"] else others).append(row)
+    rows, others = ([row for row in each if row.figures] for each in (rows, others))
     if base is None or not rows:
         return ""
     heads = ["row", "place, rate, λ", "rude continuations", "perplexity", "of the continuations", "accuracy"]
@@ -171,18 +179,36 @@ def best_table(results: Results, model: str) -> str:
             figures = replace(TextFigures.from_dict(value), perplexity=base.perplexity)
             rude, _, fluent, _ = _cells(base, [figures])
             lines.append([f"prompting: {way}", words, rude, "–", fluent, "–"])
-    for row in rows:
-        count = f"{len(row.figures)} fit{'s' * (len(row.figures) > 1)}"
-        lines.append([row.label, f"{row.place}; {count}", *_cells(base, row.figures)])
-    body = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    lines += [_line(row, base) for row in rows]
+    body = _body(lines)
     return (
         "### Table B: every method at its best, chosen on other openings\n\n"
         "95 % intervals: of rude continuations over fits and openings, else of the change over texts of the "
         f"first fit. Perplexity, of other texts and of the continuations, may rise by {MAY_RISE:.0%} where "
         f"the setting is chosen.\n\n{body}\n\n"
         + winners({row.label: row.figures for row in rows}, base)
+        + (_beside([*lines[:2], *(_line(row, base) for row in others)]) if others else "")
         + _tried(results, model)
     )
+
+
+def _strengths(results: Results, model: str, chosen: Any) -> list[float]:
+    """The chosen one, and others at which the same was reported, in their order."""
+    of_same = results.find(kind="written", model=model, part="held out", variant=chosen["variant"])
+    return [chosen["strength"], *sorted({key["strength"] for key, _ in of_same} - {chosen["strength"]})]
+
+
+def _line(row: _Row, base: TextFigures) -> list[str]:
+    count = f"{len(row.figures)} fit{'s' * (len(row.figures) > 1)}"
+    return [row.label, f"{row.place}; {count}", *_cells(base, row.figures)]
+
+
+def _body(lines: Sequence[Sequence[str]]) -> str:
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _beside(lines: Sequence[Sequence[str]]) -> str:
+    return f"\nThe same rows at other strengths:\n\n{_body(lines)}\n"
 
 
 def _tried(results: Results, model: str) -> str:
@@ -206,7 +232,7 @@ def _named(variant: Variant | None) -> str:
     if variant is None:
         return "none"
     named = {"at": variant.sites or "post_attention", **variant.options}
-    kept = ["preserve"] if variant.preserve else []
+    kept = ["preserve"] * variant.preserve + ["reward"] * variant.reward
     return ", ".join([variant.method, *kept, *(f"{name} {value}" for name, value in named.items())])
 
 
@@ -247,11 +273,11 @@ def _rise(base: TextFigures, fits: Sequence[TextFigures]) -> float:
     return max(rises)
 
 
-def _place(value: Any) -> dict[str, Any]:
+def _place(value: Any, strength: float) -> str:
     variant = value["variant"]
     rate = variant["options"].get("learning_rate")
-    found = {"at": variant["sites"] or "post_attention"} | ({"rate": rate} if rate else {})
-    return found | {"λ": f"{value['strength']:g}"}
+    parts = [f"at {variant['sites'] or 'post_attention'}", *([f"rate {rate}"] if rate else [])]
+    return ", ".join([*parts, f"λ {strength:g}"])
 
 
 def _held_out(results: Results, model: str, key: dict[str, Any]) -> TextFigures | None:

@@ -47,7 +47,7 @@ def main(words: list[str] | None = None) -> None:
             chosen = chosen_of(methods(options.quick), options.rows)
             run(bench, "A", chosen, options.strengths, options.seeds, budget)
         if "B" in options.tables:
-            best(bench, options.quick, options.rows, options.fits, budget)
+            best(bench, options.quick, options.rows, options.fits, budget, options.also)
         if "C" in options.tables:
             chosen = chosen_of(ablations(options.quick, bench.model), options.rows)
             run(bench, "C", chosen, [1.0], options.seeds[:1], budget)
@@ -113,6 +113,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--strengths", nargs="+", type=float, default=list(STRENGTHS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="of the continuations")
     parser.add_argument("--fits", type=int, default=3, help="of each method in table B")
+    parser.add_argument("--also", nargs="+", type=float, default=[], help="strengths beside B's chosen ones")
     parser.add_argument("--samples", type=int, default=5, help="continuations per opening and seed")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--seconds", type=float, help="stop after the cell in which this time is up")

@@ -123,6 +123,8 @@ def test_table_b_chooses_on_some_openings_and_reports_the_others(tmp_path: Path,
     monkeypatch.setattr(Bench, "_fit", lambda *_: pytest.fail("fitted again"))
     assert run(tmp_path, *words) == text
     assert (tmp_path / "language.jsonl").read_text().splitlines() == lines
+    more = run(tmp_path, *words, "--also", "0.25")
+    assert "The same rows at other strengths:" in more and more.count("λ 0.25; 2 fits") == 1
 
 
 def test_nothing_is_written_where_perplexity_rises_too_far(tmp_path: Path, monkeypatch: Any) -> None:

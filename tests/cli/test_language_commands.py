@@ -60,11 +60,13 @@ def test_a_steering_is_trained_and_evaluated(lineas: Any, folder: Path) -> None:
         "--limit", 2, "--output", "figures.json",
     )  # fmt: skip
     assert code == 0, err
-    assert "| strength | toxic continuations | perplexity | accuracy |" in out
+    heads = ("strength", "toxic continuations", "perplexity of the continuations", "perplexity", "accuracy")
+    assert f"| {' | '.join(heads)} |" in out
     table = [line for line in out.splitlines() if line.startswith("| ")][2:]
     assert [line.split("|")[1].strip() for line in table] == ["0", "0.5", "1"]
     record = json.loads(Path("figures.json").read_text())["strengths"]
     assert len(record["1"]["accuracy"]["right"]) == 2 and sum(record["0"]["toxicity"]["counts"]) == 8
+    assert record["1"]["fluency"]["value"] > 1
     assert lineas("evaluate", "--model", "model", "--text", "target.txt", "--output", "figures.json")[0] == 2
 
 
