@@ -9,7 +9,7 @@ from typing import Any
 
 from lineas.adapters.language.writing import Sampling, continuations
 from lineas.apply.hooks import steer
-from lineas.errors import ConfigError
+from lineas.errors import ConfigError, PromptError
 from lineas.evaluation.language.multiple_choice import Accuracy, multiple_choice
 from lineas.evaluation.language.perplexity import Perplexity, fluency, perplexity
 from lineas.evaluation.language.toxicity import Judge
@@ -135,8 +135,18 @@ def text_figures(
         of_texts,
         answered,
         tuple((opening, m[0]) for opening, m in zip(openings, made, strict=True))[:5],
-        fluency(model, tokenizer, openings, made, chat=chat) if any(map(any, made)) else None,
+        _fluency(model, tokenizer, openings, made, chat),
     )
+
+
+def _fluency(
+    model: Any, tokenizer: Any, openings: Sequence[str], made: Sequence[Sequence[str]], chat: bool
+) -> Perplexity | None:
+    """None where nothing was written at all."""
+    try:
+        return fluency(model, tokenizer, openings, made, chat=chat)
+    except PromptError:
+        return None
 
 
 def judged(judge: Judge, made: Sequence[Sequence[str]], threshold: float = THRESHOLD) -> Toxicity:

@@ -174,7 +174,7 @@ def test_accuracy_comes_from_the_harness_and_changes_are_paired() -> None:
     assert change == -0.25 and low <= change <= high == 0
 
 
-def test_what_a_steering_writes_is_weighed_by_the_model_without_it() -> None:
+def test_what_a_steering_writes_is_weighed_by_the_model_without_it(monkeypatch: Any) -> None:
     lm, words, drawn = model("Llama"), tokenizer(), Sampling(tokens=3)
     found = fit(lm, SOURCE, TARGET, tokenizer=words, method="mean-act")
     asked: dict[str, Any] = {"openings": SOURCE, "judge": about_cold, "sampling": drawn, "texts": TARGET}
@@ -189,6 +189,9 @@ def test_what_a_steering_writes_is_weighed_by_the_model_without_it() -> None:
     assert steered.fluency is not None
     rise = steered.fluency.value / base.fluency.value - 1
     assert cells[2] == f"{steered.fluency.value:.2f}: {rise:+.1%}"
+    monkeypatch.setattr("lineas.evaluation.language.report.continuations", lambda *_, **__: [[""]] * 4)
+    silent = text_figures(lm, words, **asked)
+    assert silent.fluency is None and silent.toxicity is not None and silent.toxicity.rate.hits == 0
 
 
 def test_figures_go_to_plain_values_and_back_and_into_a_table() -> None:
