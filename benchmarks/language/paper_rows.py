@@ -27,7 +27,7 @@ from benchmarks.language.models import load
 from benchmarks.language.paper_data import hub_corpus
 from benchmarks.language.paper_report import page
 from benchmarks.language.tables import machine
-from benchmarks.language.variants import GATED, published
+from benchmarks.language.variants import by_intent, published
 from benchmarks.results import Results
 from lineas.adapters.language.writing import Sampling
 from lineas.evaluation.language.toxicity import load_judge
@@ -60,7 +60,7 @@ def variants(row: Row, model: Any, quick: bool = False) -> list[Variant]:
         Variant(
             "LinEAS as published", "lineas", sites=row.sites, options={**published(model, row.sites), **few}
         ),
-        Variant("LinEAS by intent", "lineas", preserve=True, options={**GATED, **few}),
+        by_intent("LinEAS by intent", quick),
         Variant("Lin-AcT", "lin-act", sites="attention"),
         Variant("ITI-c", "iti-c", sites="attention"),
         Variant("Mean-AcT", "mean-act", sites="attention"),

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.language.best import best_table
+from benchmarks.language.best_table import best_table
 from benchmarks.results import Key, Results
 from lineas.errors import MissingExtraError
 from lineas.evaluation.language.report import TextFigures, Toxicity

@@ -7,9 +7,11 @@ from typing import Any
 
 from benchmarks.language.cells import Variant
 from lineas.adapters.language.sites import language_sites
+from lineas.intents.settings import settings_for
 from lineas.methods.lineas.config import TrainConfig
 from lineas.modules.kinds import width
 from lineas.modules.names import named_modules
+from lineas.prompts.banks import REMOVE
 
 DEFAULT, DEFAULT_SITES = TrainConfig.preset("fast"), "post_attention"
 PUBLISHED_RATE, PUBLISHED_GAMMAS = 0.1, (0.0, 0.1)
@@ -75,6 +77,12 @@ def ablations(quick: bool = False, model: Any = None) -> list[Variant]:
         *(_published(f"γ = {gamma:g} on the paper's scale", model, gamma, quick) for gamma in PUBLISHED_GAMMAS
           if model is not None),
     ]  # fmt: skip
+
+
+def by_intent(label: str, quick: bool = False) -> Variant:
+    """What `lineas.remove` gives by default."""
+    sites, options, _ = settings_for(REMOVE, is_text=True, in_pairs=False)
+    return Variant(label, "lineas", True, sites, options=options | ({"steps": 2} if quick else {}))
 
 
 def published(model: Any, sites: str, gamma: float = 0.0) -> dict[str, Any]:

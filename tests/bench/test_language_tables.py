@@ -13,13 +13,20 @@ pytest.importorskip("transformers")
 pytest.importorskip("lm_eval")
 pytest.importorskip("profanity_check")
 
+from toys.language import model
+
+from benchmarks.language import paper_rows
 from benchmarks.language import tables as language_tables
-from benchmarks.language.best import choose, winners
+from benchmarks.language.best import candidates, choose
+from benchmarks.language.best_table import winners
 from benchmarks.language.cells import Bench, Variant, shuffled
 from benchmarks.language.variants import ablations, chosen_of, methods
 from benchmarks.results import Results
 from lineas.evaluation.language.perplexity import Perplexity
 from lineas.evaluation.language.report import TextFigures, Toxicity
+from lineas.intents.plan import plan_for
+from lineas.methods.lineas.config import TrainConfig
+from lineas.prompts.banks import REMOVE
 
 
 def test_results_are_computed_once_and_survive_a_line_cut_off(tmp_path: Path) -> None:
@@ -85,6 +92,14 @@ def test_what_equals_the_default_is_measured_once() -> None:
     same = {each.label for each in ablations() if each.key() == default}
     assert same == {"N = 32", "γ = 0", "40 steps", "sites post_attention"}
     assert len({each.label for each in (*methods(), *ablations())}) == len(methods()) + len(ablations())
+
+
+def test_what_is_called_the_intent_s_is_what_a_person_gets() -> None:
+    plan = plan_for(REMOVE, "rudeness", is_text=True, examples=["rude"] * 4, others=["kind"] * 4)
+    paper = paper_rows.variants(paper_rows.MODELS["qwen2.5-1.5b"], model("Llama"))
+    (named,) = [each for each in paper if each.label == "LinEAS by intent"]
+    for row in (candidates()["LinEAS, gated"][0], named):
+        assert (row.sites, TrainConfig(**row.options)) == (plan.sites, plan.config) and row.preserve
 
 
 def test_rows_are_chosen_by_label_or_by_method() -> None:
@@ -174,8 +189,6 @@ def test_one_sentence_is_refused_and_the_page_says_why(tmp_path: Path) -> None:
 
 
 def test_the_paper_s_scale_of_the_penalty_is_that_of_a_mean_over_units() -> None:
-    from toys.language import model
-
     made = model("Llama")
     (plain, sparse) = [each for each in ablations(model=made) if "paper's scale" in each.label]
     units = made.config.num_hidden_layers * made.config.hidden_size
