@@ -63,18 +63,26 @@ def check_stock(components: dict[str, nn.Module]) -> None:
 
 
 def _check_nothing_hooked(model: nn.Module) -> None:
-    left = [
-        name
+    left = {
+        name: hook.map
         for name, module in model.named_modules()
-        if any(isinstance(hook, SteeringHook) for hook in module._forward_hooks.values())
-    ]
-    if left:
-        raise ExportError(
-            f"{len(left)} sites cannot be folded into weights and are steered by hooks, which a checkpoint "
-            f"cannot hold; the first is {left[0]}. A shift after a norm folds only where nothing but linear "
-            'layers takes in its output. Fit at other sites (sites="mlp" folds in every architecture with '
-            "linear layers), or restrict the steering to those that fold."
-        )
+        for hook in module._forward_hooks.values()
+        if isinstance(hook, SteeringHook)
+    }
+    if not left:
+        return
+    unfused = {map.kind for map in left.values() if map.affine() is None}
+    advice = (
+        f"No weight holds a {' or '.join(sorted(unfused))} map, which depends on the activation. Fit affine "
+        'ones (map="affine"), at the same sites or others'
+        if unfused
+        else "A shift after a norm folds only where nothing but linear layers takes in its output. Fit at "
+        'other sites (sites="mlp" folds in every architecture with linear layers)'
+    )
+    raise ExportError(
+        f"{len(left)} sites cannot be folded into weights and are steered by hooks, which a checkpoint "
+        f"cannot hold; the first is {next(iter(left))}. {advice}, or restrict the steering to what folds."
+    )
 
 
 def _stock_model(model: Any, state: dict[str, Tensor]) -> Any:

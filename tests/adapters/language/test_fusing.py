@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 import torch
-from toys.language import ARCHITECTURES, model, tokenizer, transformers
+from toys.language import ARCHITECTURES, SOURCE, TARGET, model, tokenizer, transformers
 
+from lineas import remove
 from lineas.adapters.language.loading import load_language_model, plain_weights
 from lineas.adapters.language.sites import language_sites
 from lineas.adapters.steered_model import SteeredModel
@@ -181,6 +182,22 @@ def test_what_no_stock_class_holds_is_refused_with_a_reason(
             steered.save_pretrained(tmp_path / "never")
     assert not (tmp_path / "never").exists()
     assert all(torch.equal(made.state_dict()[each], before[each]) for each in before)
+
+
+def test_gated_maps_are_refused_with_the_maps_that_would_do(tmp_path: Path) -> None:
+    made = model("Llama")
+    lists = {"examples": SOURCE, "others": TARGET, "preserve": TARGET}
+    with SteeredModel(made) as steered:
+        steered.load_steering(remove(made, "cold", **lists, tokenizer=tokenizer(), steps=1))
+        with pytest.raises(
+            ExportError, match=r'No weight holds a gated map.* Fit affine ones \(map="affine"\)'
+        ):
+            steered.save_pretrained(tmp_path / "never")
+        steered.unload_steerings()
+        affine = {"map": "affine", "preserve_weight": 1.0}
+        steered.load_steering(remove(made, "cold", **lists, tokenizer=tokenizer(), steps=1, **affine))
+        steered.save_pretrained(tmp_path / "made")
+    assert (tmp_path / "made" / "config.json").is_file()
 
 
 def test_a_text_generation_pipeline_is_fused_and_saved_with_its_tokenizer(tmp_path: Path) -> None:
