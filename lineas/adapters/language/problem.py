@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import cross_entropy
 
 from lineas.adapters.devices import input_device
@@ -24,6 +26,8 @@ from lineas.steering.site import Site
 
 Contexts = Sequence[Sequence[str]]
 """Of source, target and preserve texts: one for each text, which may be empty, or none at all."""
+SHORT = 128
+"""Tokens up to which fused attention's gradient is slower than that of plain products; see `frozen`."""
 
 
 class LanguageProblem(TextProblem):
@@ -96,6 +100,18 @@ class LanguageProblem(TextProblem):
         with torch.inference_mode(False):
             inputs = self._inputs([text.ids for text in texts])
         self._layers(**inputs, use_cache=False)
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """As of any problem; and short texts take plain attention in half precision on a CPU.
+
+        The gradient of torch's fused one takes several times as long there (`benchmarks/language/speed.py`).
+        """
+        weights = (weight for weight in self.model.parameters() if weight.is_floating_point())
+        is_slow = all(weight.itemsize == 2 and weight.device.type == "cpu" for weight in weights)
+        is_short = all(len(text.ids) <= SHORT for texts in self._tokens.values() for text in texts)
+        with super().frozen(), sdpa_kernel(SDPBackend.MATH) if is_slow and is_short else nullcontext():
+            yield
 
     def _inputs(self, ids: Sequence[Sequence[int]]) -> dict[str, Tensor]:
         """What the model takes for these texts, padded on the right to the longest of them."""

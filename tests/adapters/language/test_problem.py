@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 import torch
+from torch.backends.cuda import flash_sdp_enabled
 from toys.language import ARCHITECTURES, PRESERVE, SOURCE, TARGET, model, tokenizer
 
-from lineas.adapters.language.problem import LanguageProblem
+from lineas.adapters.language.problem import SHORT, LanguageProblem
 from lineas.adapters.language.sites import PRESETS
 from lineas.apply.hooks import steer
 from lineas.errors import MismatchError, PromptError, SiteError
@@ -152,6 +153,28 @@ def test_half_precision_models_train(dtype: torch.dtype) -> None:
     trainer = Trainer(made, TrainConfig.preset("fast", steps=6))
     trainer.run().check()
     assert trainer.history[-1] < 0.9 * trainer.history[0]
+
+
+def test_short_texts_take_plain_attention_in_half_precision_on_a_cpu() -> None:
+    """Until the backward pass is over, recomputed or not: the fused one's gradient is slow there."""
+
+    def fused(dtype: torch.dtype, words: int) -> bool:
+        made = LanguageProblem(model("Llama", dtype), tokenizer(), SOURCE, [*TARGET, "the " * words])
+        with made.frozen():
+            return flash_sdp_enabled()
+
+    half, single = torch.bfloat16, torch.float32
+    assert [fused(half, 5), fused(half, SHORT + 1), fused(single, 5)] == [False, True, True]
+    assert flash_sdp_enabled()
+    options = {"steps": 3, "map": "gated"}
+    plain, recomputed = (
+        fit(
+            LanguageProblem(model("Llama", half), tokenizer(), SOURCE, TARGET),
+            TrainConfig.preset("fast", checkpointing=again, **options),
+        )
+        for again in (False, True)
+    )
+    assert plain.allclose(recomputed, rtol=1e-2, atol=1e-2)
 
 
 def test_it_works_inside_inference_mode() -> None:
