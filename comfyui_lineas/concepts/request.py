@@ -9,18 +9,24 @@ from typing import Any, ClassVar
 from lineas.fitting.options import option
 from lineas.fitting.problem import Group
 from lineas.intents.plan import Plan, plan_for
+from lineas.intents.settings import SEEN_TOO, TEXT_TOO
 from lineas.methods.lineas.config import TrainConfig
 from lineas.prompts.banks import INTENTS, SWAP, bank_of
 from lineas.prompts.concepts import KINDS
 from lineas.steering.steering import Steering
 
 from ..models.one_step import AUTOMATIC
+from ..train.chosen_sites import TEXT_ENDS
 from ..train.request import SITES
 
 GUESSED = "automatic"
 KEY = "concept_key"
 """The setting of a file that says for which inputs it was learned."""
-PATTERNS = {None: SITES["all norms"], "norms+text": SITES["all and text encoder norms"]}
+PATTERNS = {
+    None: SITES["all norms"],
+    TEXT_TOO: SITES["all and text encoder norms"],
+    SEEN_TOO: (*SITES["all and text encoder norms"], TEXT_ENDS),
+}
 """Sites of a plan, as patterns of the node pack."""
 
 

@@ -10,13 +10,15 @@ from torch import nn
 from lineas.architectures.table import comfyui_sites
 from lineas.errors import SiteError
 from lineas.modules.kinds import has_weight, is_norm
-from lineas.modules.names import find_sites, named_modules
+from lineas.modules.names import block_ends, find_sites, named_modules
 from lineas.steering.site import Site
 
 from ..models.names import OTHER, TEXT, UNET
 from ..notices import board
 
 ALL_NORMS = f"{OTHER}.*norm*"
+TEXT_ENDS = "text_feed_forward"
+"""Not a pattern but a preset of the library: what feed-forwards add in the text encoders."""
 # The last layers of attentions and feed-forwards in numbered blocks, as diffusion transformers call them.
 _OUTPUT = re.compile(
     r"\.\d+\.(.*(attn|attention)\w*\.(.*\.)?(proj|out_proj|output_proj|out_layer|out|to_out(\.0)?|to_add_out|w?o)"
@@ -42,6 +44,10 @@ def chosen_sites(components: Mapping[str, nn.Module], patterns: Sequence[str]) -
     if UNET not in components:
         patterns = [f"{OTHER}.{p.partition('.')[2]}" if p.startswith(f"{UNET}.") else p for p in patterns]
     table = named_modules(components)
+    if TEXT_ENDS in patterns:
+        ends = block_ends({name: module for name, module in table.items() if name.startswith(TEXT)})
+        others = [pattern for pattern in patterns if pattern != TEXT_ENDS]
+        return [*chosen_sites(components, others), *(find_sites(components, ends) if ends else [])]
     if ALL_NORMS in patterns and (known := comfyui_sites(_below(OTHER, table))):
         image = find_sites(components, [f"{OTHER}.{pattern}" for pattern in known])
         others = [pattern for pattern in patterns if pattern != ALL_NORMS]

@@ -16,6 +16,7 @@ WORDS = {"steer": "text_encoder*", "map": "gated", "rows": "tokens:16"}
 """What removes: the words that name the concept are read as if they did not."""
 REMOVING = {"sites": TEXT_TOO, **WORDS}
 """The same with the sites, for those who bring their own prompts."""
+SEEN_TOO = f"{TEXT_TOO}+text_feed_forward"
 BEHIND = {"steer": "text_encoder*", "map": "virtual", "coupling": "pair", "rows": "tokens:16"}
 """What adds: virtual tokens behind the prompt's own say what it does not."""
 
@@ -33,7 +34,7 @@ def settings_for(intent: str, is_text: bool, in_pairs: bool, seed: int = 0) -> S
     if is_text:
         sites, settings, why = _of_texts(intent)
     elif intent == ADD and in_pairs:
-        sites, settings, why = TEXT_TOO, {**BEHIND, "steps": 60, "learning_rate": 0.1}, (_VIRTUAL, _PAIRS)
+        sites, settings, why = SEEN_TOO, {**BEHIND, "steps": 60, "learning_rate": 0.1}, (_VIRTUAL, _PAIRS)
     elif intent == REMOVE or not in_pairs:
         sites, settings, why = TEXT_TOO, {**WORDS, "steps": 40}, (_GATES, _END_TO_END)
     else:

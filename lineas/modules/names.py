@@ -7,6 +7,7 @@ canonical name is the module path below its component: "unet.down_blocks.0.resne
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -103,6 +104,18 @@ def find_sites(components: Mapping[str, nn.Module], patterns: str | Sequence[str
     first_name = {module: name for name, module in reversed(choice.items())}
     names = [name for name, module in choice.items() if first_name[module] == name or name in exact]
     return [Site(name, 0, unit_axis(table[name])) for name in match_names(patterns, names)]
+
+
+def block_ends(table: Mapping[str, nn.Module]) -> list[str]:
+    """The last projection of each outermost numbered block: in a text encoder what its feed-forward adds."""
+    ends: dict[str, str] = {}
+    for name, module in table.items():
+        if is_projection(module) and (block := _BLOCK.match(name)):
+            ends[block[0]] = name
+    return list(ends.values())
+
+
+_BLOCK = re.compile(r".*?\.\d+(?=\.)")
 
 
 def _is_kind(module: nn.Module) -> bool:

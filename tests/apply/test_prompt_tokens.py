@@ -21,7 +21,7 @@ from lineas.errors import MismatchError
 from lineas.fitting.micro_batches import MicroBatches
 from lineas.maps.base import map_from_tensors
 from lineas.maps.virtual_tokens import VirtualTokenMap
-from lineas.methods.lineas.starting import padding_is_seen
+from lineas.methods.lineas.starting import padding_is_seen, reaching
 from lineas.modules.names import module_tree, named_modules
 from lineas.steering.site import Site
 from lineas.steering.steering import Steering
@@ -107,13 +107,36 @@ def test_where_padding_is_not_seen_they_lie_over_the_end_and_before_each_other(p
     assert not moved[end + 1 :].any()
 
 
-@pytest.mark.parametrize(("model", "seen"), [(pipelines.sd1, True), (transformers.z_image, False)])
-def test_whether_padding_is_seen_is_found_by_changing_it(model: Any, seen: bool) -> None:
+FC2, DOWN = "text_model.encoder.layers.0.mlp.fc2", "model.layers.0.mlp.down_proj"
+
+
+@pytest.mark.parametrize(
+    ("model", "seen", "outputs"),
+    [
+        (pipelines.sd1, True, []),  # sees what the last norm gives
+        (pipelines.sdxl, True, [f"text_encoder.{FC2}", f"text_encoder_2.{FC2}"]),  # the last block but one
+        (pipelines.flux, True, []),  # sees one pooled vector of CLIP, and T5 behind its last norm
+        (transformers.z_image, False, [f"text_encoder.{DOWN}"]),
+    ],
+)
+def test_what_is_seen_of_a_text_encoder_is_found_by_changing_it(
+    model: Any, seen: bool, outputs: list[str]
+) -> None:
+    """Whether padding is, and the block that nothing stands behind: there any vector reaches the image."""
     recipe = Recipe("one", arguments={"height": 16, "width": 16})
     prompts = (pipelines.SOURCE[:2], pipelines.TARGET[:2])
-    problem = problem_for(model(), *prompts, sites="norms+text", recipe=recipe)
+    problem = problem_for(model(), *prompts, sites="norms+text+text_feed_forward", recipe=recipe)
+    problem.order_sites()
     steered = [site for site in problem.sites if site.name.startswith("text_encoder")]
-    assert padding_is_seen(MicroBatches(problem), steered) is seen
+    batches = MicroBatches(problem)
+    assert padding_is_seen(batches, steered) is seen
+    chosen = reaching(batches, steered, seen)
+    norms = [site for site in steered if "norm" in site.name]
+    assert [site.name for site in chosen if site not in norms] == outputs
+    assert [site for site in chosen if site in norms] == norms
+    fed = [site for site in steered if site not in norms]
+    assert reaching(batches, fed, seen) == fed  # named one by one
+    assert padding_is_seen(batches, norms) is seen  # whatever else of the encoders is measured
 
 
 def test_a_prompt_without_room_is_told(pipe: Any) -> None:

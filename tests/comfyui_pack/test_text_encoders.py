@@ -96,7 +96,9 @@ def test_one_file_draws_the_same_in_comfyui_and_in_diffusers(
     inputs = ConceptInputs(what="at night", intent=intent, count=2, steps=3, preview_every=0)
     with torch.inference_mode():
         steering = learned(qwen.model, qwen.clip, None, inputs).steering
-    assert all(site.name.startswith("text_encoder.") for site in steering.active())
+    active = [site.name for site in steering.active()]
+    assert all(name.startswith("text_encoder.") for name in active)
+    assert ("text_encoder.layers.1.mlp.down_proj" in active) == (intent == "add")
     text = "a red clock" if intent == "add" else "a red clock at night"
     with warnings.catch_warnings():
         warnings.simplefilter("error")

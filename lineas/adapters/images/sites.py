@@ -13,15 +13,15 @@ from torch import nn
 from lineas.architectures.table import architecture_of
 from lineas.errors import SiteError
 from lineas.modules.kinds import has_weight, is_norm, is_projection, width
-from lineas.modules.names import find_sites, named_modules
+from lineas.modules.names import block_ends, find_sites, named_modules
 from lineas.steering.site import Site
 
-PRESETS = ("norms", "attention", "feed_forward", "resnets", "text_stream", "text")
+PRESETS = ("norms", "attention", "feed_forward", "resnets", "text_stream", "text", "text_feed_forward")
 """norms: the norms with weights in every block of every denoiser, or the outputs of attention and feed-
 forward where there are none; see `architectures`.
 attention, feed_forward, resnets: what belongs to these parts.
-text_stream: the text half of a diffusion transformer. text: the norms of the text encoders. Joined with a
-plus: "norms+text"."""
+text_stream: the text half of a diffusion transformer. text, text_feed_forward: the norms of the text
+encoders, and what feed-forwards add there. Joined with a plus: "norms+text"."""
 _WHOLE = ("norms", "attention", "feed_forward")
 # The last layers of attentions and feed-forwards by the names that are usual.
 _LAST = re.compile(
@@ -67,10 +67,11 @@ def _of_preset(components: Mapping[str, nn.Module], preset: str) -> list[Site]:
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise SiteError(f"Unknown preset of sites {preset!r}, expected one of {', '.join(PRESETS)}.{hint}")
     found: list[Site] = []
+    of_text = {"text": _norms_of_text, "text_feed_forward": _feed_forwards_of_text}.get(preset)
     for name, part in components.items():
-        if preset == "text" and name.startswith("text_encoder"):
-            found += _norms_of_text(name, part)
-    if preset != "text":
+        if of_text and name.startswith("text_encoder"):
+            found += of_text(name, part)
+    if not of_text:
         for name, part in denoisers(components).items():
             found += _of_denoiser(name, part, preset)
     if not found:
@@ -181,6 +182,13 @@ def _norms_of_text(name: str, encoder: nn.Module) -> list[Site]:
         for each, module in table.items()
         if is_norm(module) and has_weight(module) and not _VISION.search(each) and not _QUERIES.search(each)
     ]
+    return find_sites({name: encoder}, chosen) if chosen else []
+
+
+def _feed_forwards_of_text(name: str, encoder: nn.Module) -> list[Site]:
+    """The last projection of every block of an encoder's language part."""
+    table = named_modules({name: encoder})
+    chosen = block_ends({each: module for each, module in table.items() if not _VISION.search(each)})
     return find_sites({name: encoder}, chosen) if chosen else []
 
 
