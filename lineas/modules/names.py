@@ -95,7 +95,7 @@ def find_sites(components: Mapping[str, nn.Module], patterns: str | Sequence[str
     """
     table = named_modules(components)
     exact = {patterns} if isinstance(patterns, str) else set(patterns)
-    inside = tuple(f"{name}." for name, module in table.items() if wrapped(module) is not None)
+    inside = _adapters(table)
     choice = {
         name: module
         for name, module in table.items()
@@ -108,14 +108,20 @@ def find_sites(components: Mapping[str, nn.Module], patterns: str | Sequence[str
 
 def block_ends(table: Mapping[str, nn.Module]) -> list[str]:
     """The last projection of each outermost numbered block: in a text encoder what its feed-forward adds."""
-    ends: dict[str, str] = {}
+    inside, ends = _adapters(table), {}
     for name, module in table.items():
-        if is_projection(module) and (block := _BLOCK.match(name)):
+        block = _BLOCK.match(name)
+        if block and is_projection(module) and not name.startswith(inside):
             ends[block[0]] = name
     return list(ends.values())
 
 
 _BLOCK = re.compile(r".*?\.\d+(?=\.)")
+
+
+def _adapters(table: Mapping[str, nn.Module]) -> tuple[str, ...]:
+    """What the names begin with that lie inside a layer under a LoRA."""
+    return tuple(f"{name}." for name, module in table.items() if wrapped(module) is not None)
 
 
 def _is_kind(module: nn.Module) -> bool:

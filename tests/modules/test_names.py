@@ -11,7 +11,7 @@ from toys.models import CASES, AdaLayerNorm, Block, ScaledRMSNorm, noise, random
 
 from lineas.errors import MismatchError, SiteError
 from lineas.modules.kinds import has_weight, is_norm, unit_axis, weight_name, width
-from lineas.modules.names import find_sites, module_tree, named_modules, resolve
+from lineas.modules.names import block_ends, find_sites, module_tree, named_modules, resolve
 from lineas.steering.site import Site
 
 
@@ -125,3 +125,22 @@ def test_a_module_is_found_under_every_name_that_is_listed() -> None:
     for missing in ("unet.blocks.2", "text_encoder.encoder.0", "une", "text_encoder_3", "unet.", "blocks.0"):
         with pytest.raises(SiteError):
             resolve(components, missing)
+
+
+def test_a_block_ends_with_its_last_projection_whatever_lies_inside_that() -> None:
+    class Adapted(nn.Module):
+        """As PEFT wraps a layer."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.base_layer, self.lora_B = nn.Linear(4, 3), nn.Linear(2, 3)
+
+        def get_base_layer(self) -> nn.Module:
+            return self.base_layer
+
+    plain, adapted = (
+        nn.Sequential(nn.Linear(3, 4), nn.ModuleList([nn.Linear(4, 4)]), last, nn.LayerNorm(3))
+        for last in (nn.Linear(4, 3), Adapted())
+    )
+    root = nn.ModuleDict({"blocks": nn.ModuleList([plain, adapted]), "head": nn.Linear(3, 2)})
+    assert block_ends(named_modules({"text": root})) == ["text.blocks.0.2", "text.blocks.1.2"]
