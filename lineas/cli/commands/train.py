@@ -45,9 +45,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--sites",
         nargs="+",
         metavar="PATTERN",
-        help='Where to steer: "norms", "attention", for images also "resnets", "text", "text_feed_forward" and '
-        '"norms+text", for language "post_attention" and "mlp"; or patterns of module names such as "unet.*norm*" (default: '
-        "the model's usual sites).",
+        help='Where to steer: "norms", "attention", for images also "resnets", "text", "text_feed_forward" '
+        'and "norms+text", for language "post_attention" and "mlp"; or patterns of module names such as '
+        '"unet.*norm*" (default: the model\'s usual sites).',
     )
     parser.add_argument(
         "--output", metavar="FILE", help="The steering file (default: named after the concept)."
