@@ -7,7 +7,7 @@ another clone. Modules and weights stay as they are, so LoRAs and memory managem
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +19,7 @@ from lineas.apply.prompt_tokens import NewestTokens
 from lineas.apply.steering_hook import SteeringHook
 from lineas.maps.base import Map
 from lineas.steering.site import Site
+from lineas.steering.slots import slots_of
 
 from .while_sampling import own
 
@@ -51,10 +52,14 @@ def hook_text(patcher: Any, maps: Mapping[tuple[str, Site], Map], strength: floa
     Virtual tokens take positions behind those of the steerings before them.
     """
     watches: dict[str, PromptTokens] = {}
+    on_it = [hook for name, table in patcher.object_patches.items() if name.endswith(_table(""))
+             for hook in table.values() if isinstance(hook, SteeringHook)]  # fmt: skip
+    taken = Counter[str]()
+    for hook in on_it:
+        taken |= slots_of({hook.site: hook.map})  # the larger of both
     for (path, site), map in maps.items():
         hooks = OrderedDict(patcher.get_model_object(_table(path)))
-        before = [hook.map.slots for hook in hooks.values() if isinstance(hook, SteeringHook)]
-        placed = own(map.behind(max(before, default=0)))
+        placed = own(map.behind(taken[site.component]))
         watch = _watch(patcher, path, watches) if placed.needs_tokens else None
         hooks[RemovableHandle(hooks).id] = SteeringHook(site, placed, strength, tokens=watch)
         patcher.add_object_patch(_table(path), hooks)

@@ -69,7 +69,7 @@ class Target:
         if site not in self.text_sites:
             return None
         numbers = [self.numbers[group][index] for index in indices]
-        return self._held[group].real(site.name.partition(".")[0], numbers)
+        return self._held[group].real(site.component, numbers)
 
 
 def _orders(kinds: Mapping[Group, list[int]]) -> dict[Group, list[int]]:

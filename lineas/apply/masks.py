@@ -65,7 +65,7 @@ class MaskRegion:
                 yield component, self._hook(name)
 
     def __call__(self, site: Site, z: Tensor) -> Tensor:
-        component = site.name.partition(".")[0]
+        component = site.component
         if component.startswith("text_encoder"):
             raise _not_an_image(site, z)
         given = self._inputs.get(component, self._inputs.get(""))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +14,7 @@ from lineas.errors import MismatchError
 from lineas.maps.base import Map
 from lineas.modules.names import named_modules
 from lineas.steering.site import Site
+from lineas.steering.slots import behind, slots_of
 from lineas.steering.steering import Steering
 
 LEGACY_END = 2
@@ -99,7 +99,7 @@ def watch_tokens(
         if start and map.at_start:
             found[site] = start
             continue
-        name = site.name.partition(".")[0]
+        name = site.component
         name = name if name in components else ""
         if name not in watches:
             watches[name] = NewestTokens(getattr(obj, name.replace("text_encoder", "tokenizer"), None))
@@ -110,22 +110,25 @@ def watch_tokens(
 
 def in_own_slots(components: Mapping[str, nn.Module], steerings: Sequence[Steering]) -> list[Steering]:
     """The steerings, whose virtual tokens lie behind those of the ones before and on the model already."""
-    sites = [site for one in steerings for site, map in one.maps.items() if map.slots]
-    table = named_modules(components) if sites else {}
-    taken = Counter({site: _slots_on(table[site.name]) for site in sites if site.name in table})
+    if not any(map.slots for one in steerings for map in one.maps.values()):
+        return list(steerings)
+    taken = slots_of(_on_the_model(components))
     placed = []
     for one in steerings:
-        maps = {site: map.behind(taken[site]) for site, map in one.maps.items()}
-        for site, map in maps.items():
-            taken[site] = max(taken[site], map.slots)
-        placed.append(Steering(maps, one.provenance) if any(taken[site] for site in maps) else one)
+        maps = behind(one.maps, taken)
+        placed.append(Steering(maps, one.provenance) if any(map.slots for map in maps.values()) else one)
+        taken |= slots_of(maps)  # the larger of both
     return placed
 
 
-def _slots_on(module: nn.Module) -> int:
-    """Positions behind a prompt that maps on a module have taken."""
-    maps = (getattr(hook, "map", None) for hook in module._forward_hooks.values())
-    return max((map.slots for map in maps if isinstance(map, Map)), default=0)
+def _on_the_model(components: Mapping[str, nn.Module]) -> dict[Site, Map]:
+    """The maps that hooks put to work already, the one with most positions of each module."""
+    found: dict[Site, Map] = {}
+    for name, module in named_modules(components).items():
+        maps = [getattr(hook, "map", None) for hook in module._forward_hooks.values()]
+        if held := [map for map in maps if isinstance(map, Map)]:
+            found[Site(name)] = max(held, key=lambda map: map.slots)
+    return found
 
 
 def _covers(mask: Tensor, z: Tensor) -> bool:

@@ -97,7 +97,7 @@ def scheduled_region(obj: Any, schedule: Schedule | str, sites: Mapping[Site, An
             f"A schedule needs a diffusers pipeline, whose scheduler counts the steps; got "
             f"{type(obj).__name__}."
         )
-    outside = [site for site in sites if site.name.partition(".")[0] not in DENOISERS]
+    outside = [site for site in sites if site.component not in DENOISERS]
     if outside:
         raise ConfigError(
             f"{outside[0]} and {len(outside) - 1} more sites run before the denoising, where a schedule has "

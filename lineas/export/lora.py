@@ -62,13 +62,13 @@ def unsupported(steering: Steering, base: Mapping[str, nn.Module]) -> dict[Site,
     reasons = unpatchable(base, steering)
     active = steering.active()
     denoisers = [
-        name for name in base if any(_component(site) == name for site in active) and _is_denoiser(name)
+        name for name in base if any(site.component == name for site in active) and _is_denoiser(name)
     ]
     for site in steering.maps:
-        if _component(site) in denoisers[1:]:
+        if site.component in denoisers[1:]:
             reasons[site] = (
-                f"ComfyUI loads {_component(site)} as a model with LoRAs of its own; export "
-                f"steering.restrict({_component(site) + '.*'!r}) to a second file"
+                f"ComfyUI loads {site.component} as a model with LoRAs of its own; export "
+                f"steering.restrict({site.component + '.*'!r}) to a second file"
             )
         elif _lora_name(site, base) is None:
             reasons.setdefault(site, "LoRA loaders have no name for this module")
@@ -137,10 +137,6 @@ def _text_prefix(component: str, base: Mapping[str, nn.Module]) -> str | None:
     if "text_encoder_2" not in base:
         return "lora_te" if component == "text_encoder" else None
     return {"text_encoder": "lora_te1", "text_encoder_2": "lora_te2"}.get(component)
-
-
-def _component(site: Site) -> str:
-    return site.name.partition(".")[0]
 
 
 def _is_denoiser(component: str) -> bool:

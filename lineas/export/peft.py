@@ -140,7 +140,7 @@ def _component(site: Site, base: Mapping[str, nn.Module]) -> str:
     """The name that diffusers gives the component of a site; a lone model is a transformer or a UNet."""
     if set(base) == {""}:
         return "unet" if "UNet" in type(base[""]).__name__ else "transformer"
-    return site.name.partition(".")[0]
+    return site.component
 
 
 def _full_name(site: Site, base: Mapping[str, nn.Module]) -> str:

@@ -38,7 +38,6 @@ class StackedMap(Map):
     @classmethod
     def of(cls, first: Map, second: Map, mode: Mode) -> StackedMap:
         """Both maps as one; whole stacks of the same mode are laid flat. `MapError` for unlike widths."""
-        second = second.behind(first.slots)
         if first.width != second.width:
             raise MapError(
                 f"The maps have {first.width} and {second.width} units; they must act on one site."

@@ -79,7 +79,7 @@ class Card:
 
 def draws(steering: Steering) -> bool:
     """Is it for an image model? So its provenance says, or else the names of its sites."""
-    starts = {site.name.partition(".")[0] for site in steering.sites}
+    starts = {site.component for site in steering.sites}
     language = any(site.name.startswith("transformer.h.") for site in steering.sites)  # GPT-2 and its kind
     return "recipe" in steering.provenance.settings or (bool(starts & set(PARTS)) and not language)
 

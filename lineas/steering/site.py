@@ -39,6 +39,11 @@ class Site:
                 f"expected a module path of up to {LONGEST_NAME} signs."
             )
 
+    @property
+    def component(self) -> str:
+        """The part of a pipeline that holds it, such as "unet"; in a lone model its first name."""
+        return self.name.partition(".")[0]
+
     def __str__(self) -> str:
         return self.name if self.output == 0 else f"{self.name}:{self.output}"
 

@@ -19,6 +19,7 @@ from lineas.steering.fingerprints import joined, restricted, same_weights
 from lineas.steering.hub_names import FILE, HubName, hub_name
 from lineas.steering.provenance import Provenance, Setting
 from lineas.steering.site import Site, match_names
+from lineas.steering.slots import behind, slots_of
 from lineas.steering.summary import headline, table
 
 K = TypeVar("K")
@@ -101,7 +102,8 @@ class Steering:
         """
         if mode not in ("sequence", "sum"):
             raise ConfigError(f'Unknown way to compose {mode!r}, expected "sequence" or "sum".')
-        first, second = self.at(weights[0]).maps, other.at(weights[1]).maps
+        first = self.at(weights[0]).maps
+        second = behind(other.at(weights[1]).maps, slots_of(first))
         maps: dict[Site, Map] = {}
         for site in _merged(list(first), list(second)):
             if site in first and site in second:
@@ -121,7 +123,7 @@ class Steering:
         if len(maps) == len(self.maps):
             return self
         remark = f"restricted to {len(maps)} of {len(self.maps)} sites"
-        components = {site.name.partition(".")[0] for site in maps} | {""}
+        components = {site.component for site in maps} | {""}
         print_ = restricted(self.provenance.fingerprint, components)
         return Steering(maps, replace(self.provenance, fingerprint=print_).unmeasured().noted(remark))
 

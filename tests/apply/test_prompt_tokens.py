@@ -76,9 +76,12 @@ def test_a_scale_and_a_shift_move_the_prompts_own_words(pipe: Any) -> None:
         assert torch.equal(after[end:], before[end:])
 
 
+@pytest.mark.parametrize("site", [SITE, Site("text_encoder.text_model.encoder.layers.1.mlp.fc2")])
 @pytest.mark.parametrize("how", ["one after the other", "composed", "composed as a sum", "two handles"])
-def test_two_steerings_take_slots_of_their_own(pipe: Any, how: str) -> None:
+def test_two_steerings_take_slots_of_their_own(pipe: Any, how: str, site: Site) -> None:
+    """Of the text encoder as a whole, so that they may act at different sites of it."""
     first, second = virtual(pipe, 2), virtual(pipe, 3, seed=1)
+    second = Steering({site: second.maps[SITE]})
     plain = encoded(pipe)
     if how == "one after the other":
         with steer(pipe, [first, second]):
@@ -90,9 +93,12 @@ def test_two_steerings_take_slots_of_their_own(pipe: Any, how: str) -> None:
         mode: Any = "sum" if how.endswith("sum") else "sequence"
         with steer(pipe, first.compose(second, mode)):
             moved = encoded(pipe) - plain
-    vectors = torch.cat([each.maps[SITE].tensors()["vectors"] for each in (first, second)])
+    one, two = (next(iter(each.maps.values())).tensors()["vectors"] for each in (first, second))
     for row, end in zip(moved, ends(pipe), strict=True):
-        torch.testing.assert_close(row[end : end + 5], vectors, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(row[end : end + 2], one, atol=1e-5, rtol=1e-5)
+        assert row[end + 2 : end + 5].any(1).all() and not row[end + 5 :].any()
+        if site == SITE:
+            torch.testing.assert_close(row[end + 2 : end + 5], two, atol=1e-5, rtol=1e-5)
 
 
 def test_where_padding_is_not_seen_they_lie_over_the_end_and_before_each_other(pipe: Any) -> None:

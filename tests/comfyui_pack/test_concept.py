@@ -92,17 +92,19 @@ def test_what_is_added_lies_behind_the_prompt(concept: Any, scenes: Any, draw: A
     assert torch.equal(draw(*off, prompt="a house in the meadow"), before)
 
 
-def test_several_additions_take_positions_of_their_own(scenes: Any) -> None:
+@pytest.mark.parametrize("other", ["final_layer_norm", "encoder.layers.1.mlp.fc2"])
+def test_several_additions_take_positions_of_their_own(scenes: Any, other: str) -> None:
+    """Those of the text encoder as a whole: a second one may act at other sites of it."""
     from comfyui_lineas.apply.steering import apply_steering
     from lineas.maps.virtual_tokens import VirtualTokenMap
     from lineas.steering.site import Site
     from lineas.steering.steering import Steering
 
-    name = "text_encoder.text_model.final_layer_norm"
+    name = "text_encoder.text_model."
     width = scenes.clip.cond_stage_model.clip_l.transformer.get_input_embeddings().weight.shape[1]
     zeros = torch.zeros(width)
-    one = VirtualTokenMap(torch.full((2, width), 5.0), zeros, zeros, torch.zeros(()))
-    steering = Steering({Site(name): one})
+    one = VirtualTokenMap(torch.linspace(-5, 5, width).expand(2, -1), zeros, zeros, torch.zeros(()))
+    steering, second = (Steering({Site(name + each): one}) for each in ("final_layer_norm", other))
 
     def moved(clip: Any) -> list[int]:
         with torch.inference_mode():
@@ -110,7 +112,7 @@ def test_several_additions_take_positions_of_their_own(scenes: Any) -> None:
         return ((both[0] - both[1]).abs().amax(-1)[0] > 1e-4).nonzero()[:, 0].tolist()
 
     _, once = apply_steering(scenes.model, scenes.clip, steering, 1.0)
-    _, twice = apply_steering(scenes.model, once, steering, 1.0)
+    _, twice = apply_steering(scenes.model, once, second, 1.0)
     end = 3  # start, a, house, then the end token
     assert moved(once) == [end, end + 1]
     assert moved(twice) == [end, end + 1, end + 2, end + 3]

@@ -83,7 +83,7 @@ class DiffusionProblem(Problem):
             prompts_hash=hash_prompts(*self.prompts.values()),
         )
         self._sequence_first = sequence_first(components, self.sites)
-        self._steered_encoders = sorted({_component(site) for site in self.sites if _is_text(site)})
+        self._steered_encoders = sorted({site.component for site in self.sites if _is_text(site)})
         encodes_first = not self._steered_encoders and hasattr(pipe, "encode_prompt")
         self._resting = Resting(self._pipe, TEXT_ENCODER if encodes_first else None)
         if encodes_first:
@@ -112,11 +112,11 @@ class DiffusionProblem(Problem):
 
     def mask(self, site: Site, group: Group, indices: Sequence[int]) -> Tensor | None:
         """[b, s] True at the prompts' tokens with start and end, for sites in text encoders; else None."""
-        watch = self._watches.get((_component(site), group, tuple(indices)))
+        watch = self._watches.get((site.component, group, tuple(indices)))
         return watch.real if watch is not None else None
 
     def tokens(self, site: Site, z: Tensor, group: Group, indices: Sequence[int]) -> Tensor:
-        watch = self._watches.get((_component(site), group, tuple(indices)))
+        watch = self._watches.get((site.component, group, tuple(indices)))
         return super().tokens(site, z, group, indices) if watch is None else watch.now(site, z)
 
     def paired_sites(self) -> list[Site]:
@@ -130,7 +130,7 @@ class DiffusionProblem(Problem):
     ) -> Tensor:
         """An activation of a site -> [rows, d] of the whole batch; `recording` keeps those of the prompts."""
         z = self._batch_first(site, z)
-        watch = self._watches.get((_component(site), group, tuple(indices)))
+        watch = self._watches.get((site.component, group, tuple(indices)))
         if watch is None:
             return super().pooled(site, z, group, indices, pooling)
         mask = watch.real_for(z)
@@ -251,7 +251,7 @@ class DiffusionProblem(Problem):
 
         def note(site: Site, z: Tensor) -> Tensor:
             rows = MeanPooling()(self._batch_first(site, z), site.axis)
-            run.note(_component(site), site, rows)
+            run.note(site.component, site, rows)
             return rows
 
         with ExitStack() as stack:
@@ -291,9 +291,5 @@ class DiffusionProblem(Problem):
         return kept
 
 
-def _component(site: Site) -> str:
-    return site.name.partition(".")[0]
-
-
 def _is_text(site: Site) -> bool:
-    return _component(site).startswith(TEXT_ENCODER)
+    return site.component.startswith(TEXT_ENCODER)

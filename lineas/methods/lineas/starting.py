@@ -73,8 +73,8 @@ def reaching(batches: MicroBatches, steered: Sequence[Site], behind: bool) -> li
     if not norms:
         return list(steered)
     kept = set(norms)
-    for encoder in dict.fromkeys(map(_component, steered)):
-        own = [site for site in steered if _component(site) == encoder]
+    for encoder in dict.fromkeys(site.component for site in steered):
+        own = [site for site in steered if site.component == encoder]
         if kept.issuperset(own) or not _image_changes(batches, steered, own, behind):
             continue
         kept |= {next((s for s in reversed(own) if _image_changes(batches, steered, [s], behind)), own[-1])}
@@ -98,14 +98,10 @@ def _image_changes(
 
     with torch.no_grad():
         plain, other = problem.rows("source", part), problem.rows("source", part, moved)
-    encoders = set(map(_component, steered))
-    image = [site for site in plain if _component(site) not in encoders]
+    encoders = {site.component for site in steered}
+    image = [site for site in plain if site.component not in encoders]
     pairs = ((a, b) for site in image for a, b in zip(plain[site], other[site], strict=True))
     return not image or any(not torch.allclose(a, b, rtol=1e-4, atol=1e-6) for a, b in pairs)
-
-
-def _component(site: Site) -> str:
-    return site.name.partition(".")[0]
 
 
 def _scale(site: Site, config: TrainConfig, objective: Objective) -> tuple[Tensor, Tensor]:
