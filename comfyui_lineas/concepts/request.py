@@ -93,9 +93,9 @@ class ConceptInputs:
             seed=self.seed,
         )
         if not reads_text:
-            kept = {name: value for name, value in made.settings.items() if name in ("seed", "steps")}
-            why = "No text encoder of a known kind is connected, so the image model is steered."
-            made = replace(made, sites=None, settings=kept, why=(*made.why, why))
+            made = made.without_text(
+                "No text encoder of a known kind is connected, so the image model is steered."
+            )
         return made.with_settings(
             steps=self.steps or None, checkpointing=self.low_memory or None, seed=self.seed or None
         )

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lineas.adapters.devices import best_device
 from lineas.adapters.problems import is_image_pipeline, problem_for
 from lineas.adapters.steered_model import SteeredModel
-from lineas.errors import ConfigError
+from lineas.errors import ConfigError, MismatchError, SiteError
 from lineas.intents.calibration import HELD_OUT_SEED, calibrate
 from lineas.intents.clip_way import ClipWay, Judge
 from lineas.intents.plan import Plan, plan_for
+from lineas.intents.settings import OF_TEXT
 from lineas.methods.lineas import trainer
 from lineas.prompts.banks import ADD, REMOVE, SWAP, bank_of
 from lineas.prompts.concepts import Prompts
@@ -20,6 +23,7 @@ from lineas.prompts.concepts import Prompts
 if TYPE_CHECKING:
     from lineas.adapters.images.recipes import Recipe
     from lineas.fitting.captures import Captures
+    from lineas.fitting.problem import Problem
     from lineas.fitting.progress import Callback
     from lineas.steering.steering import Steering
 
@@ -103,21 +107,55 @@ def carry_out(
 
     clip: see `remove`. Raises `ConfigError` where there are no images of held-out prompts for it to judge.
     """
-    sets, config = plan.sets, plan.config
-    judge = None if clip is None else judge_of(obj, sets.for_judging, clip)
-    model: dict[str, Any] = {"recipe": recipe, "tokenizer": tokenizer, "sites": plan.sites}
-    groups = (sets.source, sets.target, sets.preserve)
-    problem = problem_for(obj, *groups, seed=config.seed, contexts=sets.contexts, **model)
-    problem.captures = captures
-    steering = trainer.fit(problem, config, progress, seconds)
-    steering = replace(steering, provenance=steering.provenance.noted(sets.label))
-    others = sets.for_calibrating
+    judge = None if clip is None else judge_of(obj, plan.sets.for_judging, clip)
+    model: dict[str, Any] = {"recipe": recipe, "tokenizer": tokenizer}
+    fitted = partial(_fitted, obj, model=model, captures=captures, progress=progress, seconds=seconds)
+    try:
+        steering = fitted(plan)
+    except (SiteError, MismatchError) as error:
+        alone = plan.without_text("The text encoder cannot be steered, so the image model is.")
+        if plan.sites not in OF_TEXT or not _runs(obj, alone, model):
+            raise
+        warnings.warn(f"{error} So the image model alone is steered, which does less.", stacklevel=3)
+        plan, steering = alone, fitted(alone)
+    others = plan.sets.for_calibrating
     if others is None:
         return steering
-    seed = config.seed + HELD_OUT_SEED
-    judged = sets.for_judging
+    seed = plan.config.seed + HELD_OUT_SEED
+    judged = plan.sets.for_judging
     way = way_by_clip(obj, judged, steering, judge, seed, recipe) if judged and judge else None
-    return calibrate(problem_for(obj, *others, seed=seed, **model), config, steering, way)
+    problem = problem_for(obj, *others, seed=seed, sites=plan.sites, **model)
+    return calibrate(problem, plan.config, steering, way)
+
+
+def _fitted(
+    obj: Any,
+    plan: Plan,
+    *,
+    model: dict[str, Any],
+    captures: Captures | None,
+    progress: Callback | None,
+    seconds: float | None,
+) -> Steering:
+    problem = _problem(obj, plan, model)
+    problem.captures = captures
+    steering = trainer.fit(problem, plan.config, progress, seconds)
+    return replace(steering, provenance=steering.provenance.noted(plan.sets.label))
+
+
+def _problem(obj: Any, plan: Plan, model: dict[str, Any]) -> Problem:
+    sets, seed = plan.sets, plan.config.seed
+    groups = (sets.source, sets.target, sets.preserve)
+    return problem_for(obj, *groups, seed=seed, contexts=sets.contexts, sites=plan.sites, **model)
+
+
+def _runs(obj: Any, plan: Plan, model: dict[str, Any]) -> bool:
+    """Whether the model runs with this plan's sites at all: else it is not they that failed."""
+    try:
+        _problem(obj, plan, model).order_sites()
+    except (SiteError, MismatchError):
+        return False
+    return True
 
 
 def judge_of(obj: Any, judged: Judged | None, clip: str | Path | Judge) -> Judge:

@@ -54,6 +54,13 @@ class Plan:
         _ = plan.config  # wrong ones are refused here
         return plan
 
+    def without_text(self, why: str) -> Plan:
+        """The plan for the image model alone, where no text encoder can be steered; own settings stay."""
+        usual = [settings_for(self.intent, is_text=False, in_pairs=each)[1] for each in (False, True)]
+        own = {n: v for n, v in self.settings.items() if not any(each.get(n) == v for each in usual)}
+        kept = {name: self.settings[name] for name in ("seed", "steps") if name in self.settings}
+        return replace(self, sites=None, settings=kept | own, why=(*self.why, why))
+
     def text(self) -> str:
         """Lines for people."""
         sets, shown = self.sets, self.settings

@@ -17,6 +17,8 @@ WORDS = {"steer": "text_encoder*", "map": "gated", "rows": "tokens:16"}
 REMOVING = {"sites": TEXT_TOO, **WORDS}
 """The same with the sites, for those who bring their own prompts."""
 SEEN_TOO = f"{TEXT_TOO}+text_feed_forward"
+OF_TEXT = (TEXT_TOO, SEEN_TOO)
+"""Sites of the plans of images, which need a text encoder that can be steered."""
 BEHIND = {"steer": "text_encoder*", "map": "virtual", "coupling": "pair", "rows": "tokens:16"}
 """What adds: virtual tokens behind the prompt's own say what it does not."""
 

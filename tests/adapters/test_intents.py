@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 from toys import language, pipelines, transformers
+from toys.every_pipeline import COVERED, pipeline
 
 import lineas
 from lineas.adapters.intents import carry_out, judge_of, plan
 from lineas.architectures.recipe import Recipe
-from lineas.errors import ConfigError, PromptError
-from lineas.prompts.banks import INTENTS, SWAP, PromptSets
+from lineas.errors import ConfigError, LineasError, PromptError
+from lineas.prompts.banks import ADD, INTENTS, REMOVE, SWAP, PromptSets
 from lineas.scenes.bundled import CLIP
 
 RECIPE = Recipe("one", arguments={"height": 16, "width": 16})
@@ -41,6 +43,39 @@ def test_a_plan_is_carried_out(model: Any, intent: str) -> None:
     with lineas.steer(pipe, steering):
         assert not torch.equal(pipelines.draw(pipe, **RECIPE.arguments), before)
     assert torch.equal(pipelines.draw(pipe, **RECIPE.arguments), before)
+
+
+@pytest.mark.parametrize(
+    ("name", "alone"),
+    [
+        ("KolorsPipeline", (ADD,)),  # [s, b, d], where virtual tokens have no place
+        ("HunyuanImagePipeline", ()),  # one of its text encoders reads nothing here
+        ("BriaPipeline", (REMOVE, ADD)),  # encodes one prompt after the other
+        ("OmniGenPipeline", (REMOVE, ADD)),  # has no text encoder
+    ],
+)
+def test_where_no_text_encoder_can_be_steered_the_image_model_is(name: str, alone: tuple[str, ...]) -> None:
+    pipe, known = pipeline(name), COVERED[name]
+    recipe = Recipe("two", steps=2, guidance=known.guidance, arguments=known.arguments)
+    for intent in (REMOVE, ADD):
+        made = replace(plan(pipe, intent, "a cat", steps=2, learning_rate=0.01), sets=SETS)
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            steering = carry_out(pipe, made, recipe=recipe)
+        said = [str(each.message) for each in told if "image model alone is steered" in str(each.message)]
+        assert len(said) == (intent in alone)
+        assert steering.provenance.settings["learning_rate"] == 0.01
+        in_text = {site.name.startswith("text_encoder") for site in steering.maps}
+        assert in_text == {intent not in alone}
+
+
+def test_a_pipeline_that_does_not_run_at_all_says_so_as_it_is() -> None:
+    broken = replace(RECIPE, arguments={"height": 16, "widht": 16})
+    pipe = pipelines.sd1()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(LineasError, match="widht"):
+            carry_out(pipe, replace(plan(pipe, REMOVE, "a cat"), sets=SETS), recipe=broken)
 
 
 def test_the_words_are_enough_on_the_bundled_model(monkeypatch: pytest.MonkeyPatch) -> None:

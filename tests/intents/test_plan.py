@@ -110,3 +110,11 @@ def test_adding_to_texts_compares_each_with_itself_after_three_examples() -> Non
     assert few.sets.contexts[:2] == (("more", "plain"), ("the sea", "the sea")), "as many as there are"
     with pytest.raises(PromptError, match="others=… holds one text"):
         plan_for(ADD, "the sea", is_text=True, examples=["the sea"], others=["plain"])
+
+
+def test_a_plan_for_the_image_model_alone_keeps_what_a_person_chose() -> None:
+    made = plan_for(ADD, "a clock", seed=3).with_settings(learning_rate=0.02, steps=7)
+    alone = made.without_text("No text encoder.")
+    assert alone.sites is None and alone.why[-1] == "No text encoder." and alone.sets == made.sets
+    assert alone.settings == {"seed": 3, "steps": 7, "learning_rate": 0.02}
+    assert alone.config.map == "affine"

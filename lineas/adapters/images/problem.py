@@ -17,7 +17,7 @@ from lineas.adapters.images.perturbed import SCALE, attention_kept, is_perturbed
 from lineas.adapters.images.prompts import checked_prompts, in_parts, remembered
 from lineas.adapters.images.recipes import Recipe, base_model, recipe_for
 from lineas.adapters.images.resting import Resting
-from lineas.adapters.images.sites import denoisers, diffusion_sites, sequence_first
+from lineas.adapters.images.sites import denoisers, diffusion_sites, is_preset, sequence_first
 from lineas.adapters.images.trainable import check_trainable, failures_told
 from lineas.apply.prompt_tokens import TokenWatch
 from lineas.errors import MismatchError, PromptError, SiteError
@@ -82,6 +82,7 @@ class DiffusionProblem(Problem):
             base_model=base_model(pipe, self.recipe),
             prompts_hash=hash_prompts(*self.prompts.values()),
         )
+        self._by_preset = is_preset(sites or self.default_sites)
         self._sequence_first = sequence_first(components, self.sites)
         self._steered_encoders = sorted({site.component for site in self.sites if _is_text(site)})
         encodes_first = not self._steered_encoders and hasattr(pipe, "encode_prompt")
@@ -169,6 +170,14 @@ class DiffusionProblem(Problem):
                 site: self._own(site, firings, layouts[site], len(indices), pooling)
                 for site, firings in rows.items()
             }
+
+    def _check_firing(self, silent: Sequence[Site]) -> None:
+        """Of presets, what a pipeline does not run of its text encoders for these prompts is left out."""
+        left_out = [site for site in silent if self._by_preset and _is_text(site)]
+        if len(left_out) < sum(map(_is_text, self.sites)):
+            self.sites = [site for site in self.sites if site not in left_out]
+            silent = [site for site in silent if site not in left_out]
+        super()._check_firing(silent)
 
     @cached_property
     def layouts(self) -> dict[Site, list[Layout | None]]:

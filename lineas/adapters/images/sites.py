@@ -39,10 +39,15 @@ def diffusion_sites(components: Mapping[str, nn.Module], sites: str | Sequence[s
     of architectures, so that a general rule chose the sites. Raises `SiteError` when the pipeline has nothing
     of what was asked for.
     """
-    names = sites.split("+") if isinstance(sites, str) else []
-    if not isinstance(sites, str) or not any(name in PRESETS for name in names):
+    if not is_preset(sites):
         return find_sites(components, sites)
+    names = str(sites).split("+")
     return list(dict.fromkeys(site for name in names for site in _of_preset(components, name)))
+
+
+def is_preset(sites: str | Sequence[str]) -> bool:
+    """Whether this is the name of a preset, or of several, and no pattern."""
+    return isinstance(sites, str) and any(name in PRESETS for name in sites.split("+"))
 
 
 def denoisers(components: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
@@ -58,6 +63,8 @@ def sequence_first(components: Mapping[str, nn.Module], sites: Iterable[Site]) -
         if (known := architecture_of(part)) is not None
         for pattern in known.sequence_first
     ]
+    chat_glm = [name for name, part in components.items() if type(part).__name__ == "ChatGLMModel"]
+    patterns += [f"{name}.encoder.*" for name in chat_glm]
     return {site for site in sites if any(fnmatchcase(site.name, pattern) for pattern in patterns)}
 
 
