@@ -103,6 +103,10 @@ class Problem(ABC):
         map = map.placed(self.tokens(site, z, group, indices)) if map.needs_tokens else map
         return map(z, 1.0, site.axis)
 
+    def may_rest(self, site: Site) -> bool:
+        """Whether a site that never runs is left out, instead of being an error."""
+        return False
+
     def paired_sites(self) -> list[Site]:
         """The sites where row i of source and of target prompts are the same place of the same prompt."""
         return self.sites
@@ -214,7 +218,7 @@ class Problem(ABC):
         """
         with self.frozen(), Recorder(self.components, self.sites) as recorder:
             self.run("source", [0])
-        self._check_firing(recorder.silent)
+        self._check_firing([site for site in recorder.silent if not self.may_rest(site)])
         self.sites = recorder.order
         self._firings = {site: len(rows) for site, rows in recorder.rows.items()}
 

@@ -171,13 +171,8 @@ class DiffusionProblem(Problem):
                 for site, firings in rows.items()
             }
 
-    def _check_firing(self, silent: Sequence[Site]) -> None:
-        """Of presets, what a pipeline does not run of its text encoders for these prompts is left out."""
-        left_out = [site for site in silent if self._by_preset and _is_text(site)]
-        if len(left_out) < sum(map(_is_text, self.sites)):
-            self.sites = [site for site in self.sites if site not in left_out]
-            silent = [site for site in silent if site not in left_out]
-        super()._check_firing(silent)
+    def may_rest(self, site: Site) -> bool:
+        return self._by_preset and _is_text(site)
 
     @cached_property
     def layouts(self) -> dict[Site, list[Layout | None]]:
