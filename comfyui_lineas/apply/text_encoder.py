@@ -7,7 +7,7 @@ another clone. Modules and weights stay as they are, so LoRAs and memory managem
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
@@ -52,11 +52,9 @@ def hook_text(patcher: Any, maps: Mapping[tuple[str, Site], Map], strength: floa
     Virtual tokens take positions behind those of the steerings before them.
     """
     watches: dict[str, PromptTokens] = {}
-    on_it = [hook for name, table in patcher.object_patches.items() if name.endswith(_table(""))
-             for hook in table.values() if isinstance(hook, SteeringHook)]  # fmt: skip
-    taken = Counter[str]()
-    for hook in on_it:
-        taken |= slots_of({hook.site: hook.map})  # the larger of both
+    tables = [table for name, table in patcher.object_patches.items() if name.endswith(_table(""))]
+    on_it = (hook for table in tables for hook in table.values() if isinstance(hook, SteeringHook))
+    taken = slots_of((hook.site, hook.map) for hook in on_it)
     for (path, site), map in maps.items():
         hooks = OrderedDict(patcher.get_model_object(_table(path)))
         placed = own(map.behind(taken[site.component]))

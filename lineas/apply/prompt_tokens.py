@@ -112,23 +112,19 @@ def in_own_slots(components: Mapping[str, nn.Module], steerings: Sequence[Steeri
     """The steerings, whose virtual tokens lie behind those of the ones before and on the model already."""
     if not any(map.slots for one in steerings for map in one.maps.values()):
         return list(steerings)
-    taken = slots_of(_on_the_model(components))
+    hooked = (
+        (Site(name), map)
+        for name, module in named_modules(components).items()
+        for hook in module._forward_hooks.values()
+        if isinstance(map := getattr(hook, "map", None), Map)
+    )
+    taken = slots_of(hooked)
     placed = []
     for one in steerings:
         maps = behind(one.maps, taken)
         placed.append(Steering(maps, one.provenance) if any(map.slots for map in maps.values()) else one)
-        taken |= slots_of(maps)  # the larger of both
+        taken |= slots_of(maps.items())  # the larger of both
     return placed
-
-
-def _on_the_model(components: Mapping[str, nn.Module]) -> dict[Site, Map]:
-    """The maps that hooks put to work already, the one with most positions of each module."""
-    found: dict[Site, Map] = {}
-    for name, module in named_modules(components).items():
-        maps = [getattr(hook, "map", None) for hook in module._forward_hooks.values()]
-        if held := [map for map in maps if isinstance(map, Map)]:
-            found[Site(name)] = max(held, key=lambda map: map.slots)
-    return found
 
 
 def _covers(mask: Tensor, z: Tensor) -> bool:

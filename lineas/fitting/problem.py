@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +18,7 @@ from lineas.fitting.recomputing import checkpoints_itself, in_its_own_way, recom
 from lineas.fitting.returning_weights import weights_return
 from lineas.maps.base import Map
 from lineas.maths.pooling import MeanPooling, Pooling
-from lineas.modules.names import named_modules
+from lineas.modules.names import block_of, named_modules
 from lineas.modules.recorder import AllRecorded, Recorder, Transform
 from lineas.steering.provenance import Provenance, public_name
 from lineas.steering.site import Site
@@ -124,10 +123,10 @@ class Problem(ABC):
             yield
 
     def _blocks(self, component: str) -> list[nn.Module]:
-        """The outermost numbered modules that hold sites: "model.layers.3" for "model.layers.3.mlp"."""
+        """The outermost numbered modules that hold sites."""
         table, start = named_modules(self.components), f"{component}." if component else ""
-        names = [re.match(r".*?\.\d+(?=\.)", site.name) for site in self.sites if site.name.startswith(start)]
-        return [table[name] for name in dict.fromkeys(found[0] for found in names if found)]
+        blocks = [block_of(site.name) for site in self.sites if site.name.startswith(start)]
+        return [table[name] for name in dict.fromkeys(blocks) if name]
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
@@ -218,8 +217,9 @@ class Problem(ABC):
         """
         with self.frozen(), Recorder(self.components, self.sites) as recorder:
             self.run("source", [0])
-        self._check_firing([site for site in recorder.silent if not self.may_rest(site)])
-        self.sites = recorder.order
+        ran = recorder.order
+        self._check_firing([site for site in recorder.silent if not ran or not self.may_rest(site)])
+        self.sites = ran
         self._firings = {site: len(rows) for site, rows in recorder.rows.items()}
 
     @cached_property

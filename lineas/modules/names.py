@@ -110,13 +110,15 @@ def block_ends(table: Mapping[str, nn.Module]) -> list[str]:
     """The last projection of each outermost numbered block: in a text encoder what its feed-forward adds."""
     inside, ends = _adapters(table), {}
     for name, module in table.items():
-        block = _BLOCK.match(name)
-        if block and is_projection(module) and not name.startswith(inside):
-            ends[block[0]] = name
+        if is_projection(module) and not name.startswith(inside) and (block := block_of(name)):
+            ends[block] = name
     return list(ends.values())
 
 
-_BLOCK = re.compile(r".*?\.\d+(?=\.)")
+def block_of(name: str) -> str | None:
+    """The outermost numbered module around one: "model.layers.3" of "model.layers.3.mlp"."""
+    found = re.match(r".*?\.\d+(?=\.)", name)
+    return found[0] if found else None
 
 
 def _adapters(table: Mapping[str, nn.Module]) -> tuple[str, ...]:

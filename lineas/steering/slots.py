@@ -6,16 +6,16 @@ They are counted for a text encoder as a whole: two steerings may act at differe
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from lineas.maps.base import Map
 from lineas.steering.site import Site
 
 
-def slots_of(maps: Mapping[Site, Map]) -> Counter[str]:
-    """How many positions the maps of one steering take, by the name of the text encoder."""
+def slots_of(maps: Iterable[tuple[Site, Map]]) -> Counter[str]:
+    """How many positions maps at these sites take, by the name of the text encoder."""
     taken: Counter[str] = Counter()
-    for site, map in maps.items():
+    for site, map in maps:
         taken[site.component] = max(taken[site.component], map.slots)
     return taken
 

@@ -103,7 +103,7 @@ class Steering:
         if mode not in ("sequence", "sum"):
             raise ConfigError(f'Unknown way to compose {mode!r}, expected "sequence" or "sum".')
         first = self.at(weights[0]).maps
-        second = behind(other.at(weights[1]).maps, slots_of(first))
+        second = behind(other.at(weights[1]).maps, slots_of(first.items()))
         maps: dict[Site, Map] = {}
         for site in _merged(list(first), list(second)):
             if site in first and site in second:

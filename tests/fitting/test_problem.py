@@ -26,6 +26,18 @@ def test_sites_that_never_run_are_an_error() -> None:
             act(ToyProblem(sites=["head", "unused"]))
 
 
+def test_what_may_rest_is_left_out_unless_nothing_runs() -> None:
+    class Resting(ToyProblem):
+        def may_rest(self, site: Site) -> bool:
+            return True
+
+    problem = Resting(sites=["head", "unused"])
+    problem.order_sites()
+    assert [str(site) for site in problem.sites] == ["head"]
+    with pytest.raises(SiteError, match="1 of 1 sites never ran"):
+        Resting(sites=["unused"]).order_sites()
+
+
 @pytest.mark.parametrize("sizes", [(1, 6, 0), (6, 1, 0), (0, 6, 3)])
 def test_one_prompt_is_no_distribution(sizes: tuple[int, int, int]) -> None:
     with pytest.raises(PromptError, match="at least 2"):
