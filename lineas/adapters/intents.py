@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lineas.adapters.devices import best_device
-from lineas.adapters.problems import is_image_pipeline, problem_for
+from lineas.adapters.problems import is_image_pipeline, language_model, problem_for
 from lineas.adapters.steered_model import SteeredModel
+from lineas.apply.hooks import steer
 from lineas.errors import ConfigError, MismatchError, SiteError
 from lineas.intents.calibration import HELD_OUT_SEED, calibrate
 from lineas.intents.clip_way import ClipWay, Judge
 from lineas.intents.plan import Plan, plan_for
 from lineas.intents.settings import OF_TEXT
+from lineas.intents.text_way import Found, Losses, TextWay
 from lineas.methods.lineas import trainer
 from lineas.prompts.banks import ADD, REMOVE, SWAP, bank_of
 from lineas.prompts.concepts import Prompts
+from lineas.prompts.words import halves
 
 if TYPE_CHECKING:
     from lineas.adapters.images.recipes import Recipe
     from lineas.fitting.captures import Captures
     from lineas.fitting.problem import Problem
     from lineas.fitting.progress import Callback
+    from lineas.methods.lineas.config import TrainConfig
+    from lineas.prompts.banks import PromptSets
     from lineas.steering.steering import Steering
 
 
@@ -40,7 +47,8 @@ def remove(obj: Any, concept: str | Plan, **options: Any) -> Steering:
     four to ten strengths, to calibrate by; None calibrates by the cost on these prompts, and draws nothing.
 
     Strength 1 of the result is where held-out prompts are served best, and its settings hold the range of
-    strengths that is of use (`usable_from`, `usable_to`). The model is left as it was. Raises as `fit` does.
+    strengths that is of use (`usable_from`, `usable_to`); of lists of your own what they hold beyond 32 is
+    held out. The model is left as it was. Raises as `fit` does.
     """
     return _carried_out(obj, REMOVE, concept, None, options)
 
@@ -118,14 +126,33 @@ def carry_out(
             raise
         warnings.warn(f"{error} So the image model alone is steered, which does less.", stacklevel=3)
         plan, steering = alone, fitted(alone)
-    others = plan.sets.for_calibrating
-    if others is None:
+    return calibrated(obj, plan.sets, plan.config, steering, sites=plan.sites, judge=judge, **model)
+
+
+def calibrated(
+    obj: Any,
+    sets: PromptSets,
+    config: TrainConfig,
+    steering: Steering,
+    *,
+    sites: str | Sequence[str] | None,
+    judge: Judge | None = None,
+    recipe: str | Recipe | None = None,
+    tokenizer: Any = None,
+) -> Steering:
+    """The steering with strength 1 where held-out prompts are served best; as it is where there are none.
+
+    Images go by the cost, or by what a judge sees in them; texts by how likely the model finds them.
+    """
+    held_out, seed = sets.for_calibrating, config.seed + HELD_OUT_SEED
+    if held_out is None:
         return steering
-    seed = plan.config.seed + HELD_OUT_SEED
-    judged = plan.sets.for_judging
+    if not is_image_pipeline(_unwrapped(obj)):
+        return calibrate(None, config, steering, way_by_texts(obj, sets, steering, tokenizer))
+    judged = sets.for_judging
     way = way_by_clip(obj, judged, steering, judge, seed, recipe) if judged and judge else None
-    problem = problem_for(obj, *others, seed=seed, sites=plan.sites, **model)
-    return calibrate(problem, plan.config, steering, way)
+    problem = problem_for(obj, *held_out, seed=seed, sites=sites, recipe=recipe, tokenizer=tokenizer)
+    return calibrate(problem, config, steering, way)
 
 
 def _fitted(
@@ -183,6 +210,27 @@ def way_by_clip(
 
     draw = Drawer(_unwrapped(obj), [steering], recipe=recipe, seed=seed, batch=DRAWN_AT_ONCE)
     return ClipWay(draw, judge, *judged)
+
+
+def way_by_texts(obj: Any, sets: PromptSets, steering: Steering, tokenizer: Any = None) -> TextWay:
+    """The way of a steering by how likely a language model finds the second halves of held-out texts."""
+    from lineas.adapters.language.losses import losses_after
+
+    assert sets.for_calibrating is not None and sets.for_judging is not None
+    texts, words = sets.for_calibrating, sets.for_judging[1]
+    model, tokenizer = language_model(_unwrapped(obj), tokenizer)
+
+    def losses(group: Sequence[str], before: Sequence[str]) -> Losses:
+        begun, rest = zip(*map(halves, group), strict=True) if group else ((), ())
+        heads = [f"{one} {text}" for one, text in zip(cycle(before), begun)] if before else begun
+        return losses_after(model, tokenizer, heads, rest, chat=False)
+
+    def found(strength: float, before: Sequence[str] = ()) -> Found:
+        with steer(model, [steering], [strength]):
+            source, target = (losses(group, before) for group in texts[:2])
+            return source, target, losses(texts[2], ())
+
+    return TextWay(found, found(0.0, words) if sets.contexts else None)
 
 
 def _unwrapped(obj: Any) -> Any:

@@ -113,7 +113,7 @@ def problem_for(
         if any(contexts):
             raise ConfigError("contexts are for language models. Leave them out.")
         return DiffusionProblem(obj, *groups, sites=sites, recipe=recipe, seed=seed)
-    model, tokenizer = _language_model(obj, tokenizer)
+    model, tokenizer = language_model(obj, tokenizer)
     if recipe is not None:
         raise ConfigError(f"recipe is {recipe!r}, which is for image pipelines. Leave it out.")
     from lineas.adapters.language.problem import LanguageProblem
@@ -134,8 +134,11 @@ def is_image_pipeline(obj: Any) -> bool:
     )
 
 
-def _language_model(obj: Any, tokenizer: Any) -> tuple[nn.Module, Any]:
-    """Model and tokenizer of (model, tokenizer), a text-generation pipeline, or a model and its tokenizer."""
+def language_model(obj: Any, tokenizer: Any) -> tuple[nn.Module, Any]:
+    """Model and tokenizer of (model, tokenizer), a text-generation pipeline, or a model and its tokenizer.
+
+    Raises `MismatchError` for anything else.
+    """
     if isinstance(obj, tuple) and len(obj) == 2:
         obj, tokenizer = obj
     elif not isinstance(obj, nn.Module) and isinstance(getattr(obj, "model", None), nn.Module):

@@ -10,6 +10,7 @@ from typing import Any
 from lineas.cli.console import complain
 from lineas.cli.files import CHECKPOINT
 from lineas.errors import ConfigError, SteeringFileError, plain
+from lineas.prompts.banks import PromptSets
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,14 @@ class Run:
     held_out_twins: tuple[str, ...] = ()
     clip: str | None = None
     chat: bool = False
+
+    @property
+    def sets(self) -> PromptSets:
+        """The prompts together; the held-out ones are those to calibrate on."""
+        held = (self.held_out_source, self.held_out_target, self.held_out_preserve, self.held_out_twins)
+        return PromptSets(
+            self.source, self.target, self.preserve, self.label, held_out=held, contexts=self.contexts
+        )
 
 
 def save_run(asked: Run, state: Mapping[str, Any], path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -20,9 +20,6 @@ from lineas.methods.lineas.config import TrainConfig
 from lineas.steering.provenance import CALIBRATED_BY, Setting
 from lineas.steering.site import Site
 from lineas.steering.steering import Steering
-
-if TYPE_CHECKING:
-    from lineas.intents.clip_way import ClipWay
 
 LONGEST = 3.0
 """The largest strength that is tried."""
@@ -39,7 +36,7 @@ HALVINGS = 6
 FINE = 0.05
 """Nearer to 1 than this a strength is 1."""
 COST = "cost"
-"""What a calibration goes by where no CLIP model judges images."""
+"""What a calibration goes by where nothing judges what the model makes."""
 HELD_OUT_SEED = 1 << 16
 """Between the noise of a fit and that of its held-out prompts."""
 
@@ -51,6 +48,21 @@ class Way:
 
     along: float
     off: float
+
+
+class JudgedWay(Protocol):
+    """The way at any strength in the eyes of a judge. name: what files say that it went by.
+
+    leads: whether strength 1 may be moved to where the way ends, or stays and ends it. told_apart: whether
+    the judge tells what is wanted from what is there; doubt: what to say where it does not.
+    """
+
+    name: str
+    leads: bool
+    told_apart: bool
+    doubt: str
+
+    def __call__(self, strength: float) -> Way: ...
 
 
 @dataclass(frozen=True)
@@ -67,32 +79,31 @@ class UsableRange:
 
 
 def calibrate(
-    problem: Problem, config: TrainConfig, steering: Steering, clip: ClipWay | None = None
+    problem: Problem | None, config: TrainConfig, steering: Steering, judged: JudgedWay | None = None
 ) -> Steering:
-    """The steering with strength 1 where pairs of prompts that it was not fitted to are served.
+    """The steering with strength 1 where prompts that it was not fitted to are served.
 
-    clip: judges images of them, in place of the cost. Where it does not tell those of prompting from
-    untouched ones, the cost is gone by and a warning says so. Another warning tells where no strength serves
-    the prompts, and where none does so in full.
+    judged: goes by a judge in place of the cost. Where that does not tell what is wanted from what is there,
+    a warning says so and the cost is gone by; with no problem of these prompts the strength stays. Another
+    warning tells where no strength serves the prompts, and where none does so in full.
     """
-    if clip is not None and not clip.scale.told_apart:
-        warnings.warn(
-            f"{clip.clip.name} hardly tells images of prompting from untouched ones, so the strength is "
-            "calibrated by the cost. Look at pictures of several strengths, or name another CLIP model.",
-            stacklevel=3,
-        )
-        clip = None
-    way = way_of(problem, config, steering) if clip is None else clip
-    found = usable_range(way, stretches=clip is not None or config.coupling == "pair")
+    if judged is not None and not judged.told_apart:
+        warnings.warn(judged.doubt, stacklevel=3)
+        judged = None
+    if judged is not None:
+        found = usable_range(judged, judged.leads)
+    elif problem is None:
+        return steering
+    else:
+        found = usable_range(way_of(problem, config, steering), stretches=config.coupling == "pair")
     if found is None or not found.met:
         warnings.warn(
             "On prompts that it was not fitted to "
             + ("no strength of the steering" if found is None else "the steering only partly")
-            + " does what it is for. Give more prompts or steps, or say another kind.",
+            + " does what it is for. Give more prompts or steps, or say another kind where one was guessed.",
             stacklevel=3,
         )
-    by = COST if clip is None else clip.clip.name
-    return steering if found is None else calibrated(steering, found, by)
+    return steering if found is None else calibrated(steering, found, COST if judged is None else judged.name)
 
 
 def usable_range(way: Callable[[float], Way], stretches: bool = True) -> UsableRange | None:
@@ -227,7 +238,7 @@ def _way(rows: list[Triple], in_pairs: bool, kept: list[Triple]) -> Way:
 def calibrated(steering: Steering, found: UsableRange, by: str = COST) -> Steering:
     """The steering whose strength 1 is the best of the range, which it keeps in its settings.
 
-    by: what judged, "cost" or the name of a CLIP model.
+    by: what judged, "cost" or the name of a `JudgedWay`.
     """
     unit = found.best if abs(found.best - 1) > FINE else 1.0
     told: dict[str, Setting] = {

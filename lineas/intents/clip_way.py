@@ -68,6 +68,8 @@ class ClipWay:
     twins: the prompts in words that ask for what the steering does. others: prompts to leave alone, or none.
     """
 
+    leads = True
+
     def __init__(
         self, draw: Draw, clip: Judge, prompts: Sequence[str], twins: Sequence[str], others: Sequence[str]
     ) -> None:
@@ -76,6 +78,11 @@ class ClipWay:
         untouched, self.prompted = draw(self.prompts, 0.0), draw(twins[:IMAGES], 0.0)
         self.usual = self._drawn_others(0.0)
         self.scale = ClipScale(clip, self.prompts, twins[:IMAGES], untouched, self.prompted)
+        self.name, self.told_apart = clip.name, self.scale.told_apart
+        self.doubt = (
+            f"{clip.name} hardly tells images of prompting from untouched ones, so the strength is "
+            "calibrated by the cost. Look at pictures of several strengths, or name another CLIP model."
+        )
         self.whole = self._apart(untouched, self.prompted)
         self.known = {0.0: Way(0.0, 1.0)}
 

@@ -18,9 +18,11 @@ from lineas.prompts.kinds import guessed_kind
 from lineas.prompts.words import fill
 
 HELD_OUT = 48
-"""Pairs of prompts to measure on: a third to calibrate the strength, the rest for a report."""
+"""Pairs of prompts to measure on: a third to calibrate the strength, the rest for a report. Of lists that
+people bring it is what they hold beyond `COUNT`."""
 PRESERVED = 96
-"""Everyday captions that a language model is held to in a removal or swap, where none are given."""
+"""Texts that a language model is held to where none are given: statements in an addition, else everyday
+captions."""
 BEFORE = 3
 """Texts that each text is read after, where a language model is to take a concept up."""
 SHOWN = 3
@@ -103,17 +105,21 @@ def plan_for(
     bank, count, seed, template: see `prompt_sets`; where a concept is added to texts, the template is a
     sentence that tells of it, such as "A story about {}.", and stands before its examples. examples, others:
     texts that show the concept, and texts that do not (or, for a swap, that show the other one); language
-    models need both, image models take their place for the bank. preserve: prompts that are to stay as they
-    are, instead of the bank's. is_text: the model writes texts.
+    models need both, image models take their place for the bank. The first 32 of each are learned from, the
+    next 16 calibrate and up to 32 more are for a report; shorter lists are learned from as a whole. preserve:
+    prompts that are to stay as they are, instead of the bank's. is_text: the model writes texts.
     Raises `PromptError` and `ConfigError` for what cannot be planned.
     """
     if examples is not None or others is not None or is_text:
-        sets = _own_sets(intent, concept, to, examples, others, preserve, is_text)
         reads = is_text and intent == ADD
         _refuse_unread(kind=kind, count=count, template=None if reads else template)
+        sets = _own_sets(intent, concept, to, examples, others, preserve, is_text)
+        told = _told(template, concept)
+        sets = _held_out(sets, told, seed, is_text)
         if reads:
-            sets = _in_context(sets, _told(template, concept), seed)
-        return Plan(intent, sets, *settings_for(intent, is_text, in_pairs=False, seed=seed))
+            sets = _in_context(sets, told, seed)
+        sites, settings, why = settings_for(intent, is_text, in_pairs=False, seed=seed)
+        return Plan(intent, sets, sites, settings, (*why, _why_held_out(sets)))
     sets = prompt_sets(
         concept,
         kind,
@@ -137,6 +143,12 @@ def _why_kind(concept: str, given: str | None, kind: str, bank: str) -> str:
     return f"{concept!r} is taken for: {kind} ({why}). Say kind=… where that is wrong."
 
 
+def _why_held_out(sets: PromptSets) -> str:
+    if sets.for_calibrating is None:
+        return f"Nothing is held out to calibrate the strength on: that takes more than {COUNT + 1} of each."
+    return f"The first {COUNT} of each list are learned from; what is beyond is held out to measure on."
+
+
 def _own_sets(
     intent: str,
     concept: str,
@@ -155,9 +167,26 @@ def _own_sets(
         )
     with_it, without, kept = tuple(examples), tuple(others), tuple(preserve or ())
     if is_text and preserve is None:
-        kept = plain_statements() if intent == ADD else neutral_captions()[:PRESERVED]
+        kept = (plain_statements() if intent == ADD else neutral_captions())[:PRESERVED]
     first, second = (without, with_it) if intent == ADD else (with_it, without)
     return PromptSets(first, second, kept, label(intent, concept, to))
+
+
+def _held_out(sets: PromptSets, told: tuple[str, ...], seed: int, is_text: bool) -> PromptSets:
+    """With what either list holds beyond `COUNT` held out; of texts the twins are what prompting reads before
+    them, some target texts after what is told."""
+    beyond = slice(COUNT, COUNT + HELD_OUT)
+    first, second = sets.source[beyond], sets.target[beyond]
+    if min(len(first), len(second)) < 2:
+        return sets
+    sets = replace(sets, source=sets.source[:COUNT], target=sets.target[:COUNT])
+    if not is_text:
+        return replace(sets, held_out=(first, second, (), ()))
+    draw = Random(seed)
+    twins = tuple(" ".join([*told, *draw.sample(sets.target, min(BEFORE, COUNT))]) for _ in first)
+    kinds = (bank()[PRESERVED:] for bank in (plain_statements, neutral_captions))
+    others = tuple(text for pair in zip(*kinds, strict=False) for text in pair)[:HELD_OUT]
+    return replace(sets, held_out=(first, second, others, twins))
 
 
 def _refuse_unread(**options: Any) -> None:

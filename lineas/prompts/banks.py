@@ -31,7 +31,8 @@ class PromptSets:
     """Prompts to steer from, towards, and to leave as they are (may be none).
 
     held_out: source and target prompts beside each other, prompts about anything else, and the source
-    prompts in words that ask for what the steering does; to measure on, and in no other set.
+    prompts in words that ask for what the steering does (of texts, the words alone that stand before them);
+    to measure on, and in no other set.
     """
 
     source: Prompts
@@ -55,15 +56,17 @@ class PromptSets:
     @property
     def for_judging(self) -> tuple[Prompts, Prompts, Prompts] | None:
         """The same source prompts, in words that ask for what the steering does, and the same others: their
-        images are what a CLIP model calibrates by."""
+        images are what a CLIP model calibrates by. None without such words."""
         held = self.for_calibrating
-        return held and (held[0], self.held_out[3][:CALIBRATING], held[2])
+        twins = self.held_out[3][:CALIBRATING]
+        return (held[0], twins, held[2]) if held and twins else None
 
     @property
     def for_reporting(self) -> tuple[Prompts, Prompts, Prompts] | None:
-        """The other held-out source prompts, the same in words, and others; None where there are none."""
+        """The other held-out source prompts, the same in words, and others; None where there are none to
+        measure on, or no such words."""
         first, _, others, twins = (each[CALIBRATING:] for each in self.held_out)
-        return (first, twins, others) if first else None
+        return (first, twins, others) if first and twins else None
 
     @property
     def file_name(self) -> str:

@@ -70,7 +70,8 @@ def neutral_captions() -> tuple[str, ...]:
 
 @lru_cache(maxsize=1)
 def plain_statements() -> tuple[str, ...]:
-    """96 statements of fact and instructions, to which a language model is held that is to add a topic."""
+    """144 statements of fact and instructions, to hold a language model to that is to add a topic, and to
+    measure on."""
     return parse_prompts(files(__package__).joinpath("statements.txt").read_text(encoding="utf-8"))
 
 

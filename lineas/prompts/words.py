@@ -21,6 +21,14 @@ SOUNDS_LIKE_VOWEL = re.compile(
 SLOT = re.compile(r"\b(?P<article>an?) \{\}|\{\}|\{caption\}", re.IGNORECASE)
 
 
+def halves(text: str) -> tuple[str, str]:
+    """How a text begins and how it goes on: halves of its words, of its letters where it is one word."""
+    parts = re.findall(r"\s*\S+", text)
+    parts = parts if len(parts) > 1 else list(text)
+    middle = (len(parts) + 1) // 2
+    return "".join(parts[:middle]).strip(), "".join(parts[middle:])
+
+
 def indefinite(phrase: str) -> str:
     """`a` or `an`, whichever the phrase takes."""
     return "an" if SOUNDS_LIKE_VOWEL.match(phrase) else "a"

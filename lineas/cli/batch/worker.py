@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from lineas.cli import models
 from lineas.cli.batch.manifest import PLANNED, Job
 from lineas.errors import LineasError
+from lineas.prompts.words import halves
 
 if TYPE_CHECKING:
     from lineas.fitting.captures import Captures
@@ -140,7 +141,7 @@ def _texts(model: models.Model, plan: Plan, steering: Steering) -> tuple[tuple[s
     from lineas.adapters.language.writing import Writer
 
     write = Writer(model.obj, model.tokenizer, [steering], [1.0], TOKENS, "all")
-    begun = [" ".join(text.split()[:3]) for text in _prompts(plan)]
+    begun = [halves(text)[0] for text in _prompts(plan)]
     return tuple((text, write(text, 0.0, 0), write(text, 1.0, 0)) for text in begun)
 
 

@@ -73,11 +73,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> Path | None:
     if args.seconds is not None and not args.seconds > 0:
         raise ConfigError(f"--seconds is {args.seconds:g}, expected more than 0.")
-    plan = planned(args)
+    is_text = _is_text(args)
+    plan = planned(args, is_text)
     say(plan.text())
     if args.plan:
         return None
-    if args.clip and plan.sets.for_judging is None:
+    if args.clip and (is_text or plan.sets.for_judging is None):
         raise ConfigError(
             "--clip judges images of held-out prompts, which a concept in words has; lists of your own, and "
             "texts, have not. Leave it out."
@@ -85,10 +86,11 @@ def run(args: argparse.Namespace) -> Path | None:
     if args.report:
         from lineas.cli.commands.intent_report import check
 
-        check(args.model, plan, args.clip)
+        check(args.model, plan, args.clip, is_text)
     output = files.new_file(args.output or f"{plan.sets.file_name}.safetensors", args.force)
     if args.report:
-        files.new_files(output.parent, [f"{output.stem}-report.{end}" for end in ("md", "png")], args.force)
+        ends = ("md",) if is_text else ("md", "png")
+        files.new_files(output.parent, [f"{output.stem}-report.{end}" for end in ends], args.force)
     checkpoint = files.checkpoint_of(output, None, args.force)
     with files.claimed(output) if speaks() else nullcontext():
         asked = _asked(args, plan, str(output))
@@ -101,15 +103,19 @@ def run(args: argparse.Namespace) -> Path | None:
     return output if speaks() else None
 
 
-def planned(args: argparse.Namespace) -> Plan:
+def _is_text(args: argparse.Namespace) -> bool:
+    task = args.task if args.task in ("image", "text") else None
+    if task is None:
+        task = "image" if args.model in models.BUNDLED else models.find_task(args.model)
+    return task == "text"
+
+
+def planned(args: argparse.Namespace, is_text: bool) -> Plan:
     """The plan that the words and options ask for. Raises `PromptError` and `ConfigError`."""
     from lineas.intents.plan import plan_for
     from lineas.prompts.banks import bank_of
     from lineas.prompts.files import read_prompts
 
-    task = args.task if args.task in ("image", "text") else None
-    if task is None:
-        task = "image" if args.model in models.BUNDLED else models.find_task(args.model)
     config = {**_preset(args), **given_options(args)}
     texts: dict[str, Any] = {
         name: read_prompts(getattr(args, name))
@@ -125,7 +131,7 @@ def planned(args: argparse.Namespace) -> Plan:
         count=args.count,
         seed=config.get("seed", 0),
         template=args.template,
-        is_text=task == "text",
+        is_text=is_text,
         **texts,
     )
     plan = replace(plan, sets=of_preset(plan.sets, args))

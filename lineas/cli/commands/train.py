@@ -133,15 +133,11 @@ def _save(args: argparse.Namespace, outcome: Outcome, asked: Run, checkpoint: Pa
         )
 
 
-def _judged(asked: Run) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
-    return asked.held_out_source, asked.held_out_twins, asked.held_out_preserve
-
-
 def _judge(model: models.Model, asked: Run) -> Judge | None:
     """The CLIP model that calibrates, found before anything is learned; None where none is named."""
     from lineas.adapters.intents import judge_of
 
-    return None if asked.clip is None else judge_of(model.obj, _judged(asked), asked.clip)
+    return None if asked.clip is None else judge_of(model.obj, asked.sets.for_judging, asked.clip)
 
 
 def _calibrated(
@@ -151,33 +147,37 @@ def _calibrated(
     steering = outcome.steering
     if not asked.held_out_source or outcome.stopped not in ("", "time") or steering.sparsity == 1:
         return steering
-    from lineas.adapters.intents import HELD_OUT_SEED, calibrate, way_by_clip
+    from lineas.adapters.intents import calibrated
 
-    say("calibrating the strength …" if judge is None else f"calibrating by images, judged by {judge.name} …")
-    held_out = replace(
-        asked,
-        source=asked.held_out_source,
-        target=asked.held_out_target,
-        preserve=asked.held_out_preserve,
-        contexts=(),
-    )
-    way, seed = None, config.seed + HELD_OUT_SEED
-    if judge is not None:
-        way = way_by_clip(model.obj, _judged(asked), steering, judge, seed, asked.recipe)
-    return calibrate(build_problem(model, held_out, seed), config, steering, way)
+    if model.is_language:
+        say("calibrating by what the model writes …")
+    else:
+        say(
+            "calibrating the strength …"
+            if judge is None
+            else f"calibrating by images, judged by {judge.name} …"
+        )
+    return calibrated(
+        model.obj, asked.sets, config, steering,
+        sites=_sites(asked), judge=judge, recipe=asked.recipe, tokenizer=model.tokenizer,
+    )  # fmt: skip
+
+
+def _sites(asked: Run) -> str | tuple[str, ...] | None:
+    """As `problem_for` takes them: a single one may be the name of a preset."""
+    return asked.sites[0] if asked.sites and len(asked.sites) == 1 else asked.sites
 
 
 def build_problem(model: models.Model, asked: Run, seed: int) -> Problem:
     """What a method is fitted to: the model, its sites and the prompts of a run."""
     from lineas.adapters.problems import problem_for
 
-    sites = asked.sites[0] if asked.sites and len(asked.sites) == 1 else asked.sites
     return problem_for(
         model.obj,
         asked.source,
         asked.target,
         asked.preserve or None,
-        sites=sites,
+        sites=_sites(asked),
         recipe=asked.recipe,
         tokenizer=model.tokenizer,
         seed=seed,

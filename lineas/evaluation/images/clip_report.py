@@ -8,8 +8,9 @@ from typing import Any
 from lineas.adapters.images.clip_score import ClipScore
 from lineas.errors import ConfigError
 from lineas.evaluation.images.image_change import mean_square_change
-from lineas.evaluation.images.intent_report import Draw, Images, table_of_ways
+from lineas.evaluation.images.intent_report import Draw, Images
 from lineas.evaluation.rates import Rate, presence_rate
+from lineas.evaluation.ways import table_of_ways
 from lineas.intents.clip_way import TOLD_APART, ClipScale
 from lineas.intents.plan import Plan
 

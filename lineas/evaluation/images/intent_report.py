@@ -15,6 +15,7 @@ from PIL import Image
 from lineas.errors import PromptError
 from lineas.evaluation.images.image_change import mean_square_change
 from lineas.evaluation.rates import Rate, presence_rate, retain_rate
+from lineas.evaluation.ways import table_of_ways
 
 Images = Sequence[Image.Image]
 Draw = Callable[[Sequence[str], float], Images]
@@ -73,17 +74,6 @@ class IntentReport:
     def as_dict(self) -> dict[str, Any]:
         """Plain values."""
         return asdict(self)
-
-
-def table_of_ways(report: Any, head: Sequence[str], cells: Callable[[Any], Sequence[str]]) -> str:
-    """A row each for the untouched model, prompting and the steering of a report; cells: of its figures."""
-    ways = (
-        ("untouched model", report.unsteered),
-        ("prompting (the oracle)", report.prompting),
-        ("steering, strength 1", report.steered),
-    )
-    rows = [head, ("---", *["---:"] * (len(head) - 1)), *((name, *cells(each)) for name, each in ways)]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def intent_report(

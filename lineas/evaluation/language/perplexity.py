@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch.nn.functional import cross_entropy
 
-from lineas.adapters.devices import input_device
-from lineas.adapters.language.text_tokens import text_tokens
+from lineas.adapters.language.losses import losses_after, summed_losses
 from lineas.errors import PromptError
 from lineas.evaluation.rates import bootstrap_interval
 
@@ -78,11 +76,10 @@ def perplexity(
         raise PromptError("Perplexity needs a text of at least two tokens. Give a file with running text.")
     pieces.sort(key=lambda piece: len(piece[1]))
     losses, tokens = [0.0] * len(texts), [0] * len(texts)
-    for start in range(0, len(pieces), batch):
-        part = pieces[start : start + batch]
-        for (number, ids), loss in zip(part, _losses(model, [ids for _, ids in part]), strict=True):
-            losses[number] += loss
-            tokens[number] += len(ids) - 1
+    found = summed_losses(model, [ids for _, ids in pieces], batch=batch)
+    for (number, ids), loss in zip(pieces, found, strict=True):
+        losses[number] += loss
+        tokens[number] += len(ids) - 1
     kept = [number for number, count in enumerate(tokens) if count]
     return Perplexity(tuple(losses[n] for n in kept), tuple(tokens[n] for n in kept))
 
@@ -104,25 +101,17 @@ def fluency(
     and an opening whose continuations are all empty is left out. A low figure may also be dull repetition.
     Raises `PromptError` when there is nothing to weigh.
     """
-    rows, owners = [], []
-    for number, (opening, texts) in enumerate(zip(openings, made, strict=True)):
-        before = text_tokens(tokenizer, opening, chat, answer=True).ids
-        for text in texts:
-            after = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
-            if after:
-                rows.append((before, list(after)))
-                owners.append(number)
-    if not rows:
-        raise PromptError("There are no continuations to weigh: all of them are empty.")
+    before = [opening for opening, texts in zip(openings, made, strict=True) for _ in texts]
+    owners = [number for number, texts in enumerate(made) for _ in texts]
+    each = losses_after(
+        model, tokenizer, before, [text for texts in made for text in texts], chat=chat, batch=batch
+    )
     losses, tokens = [0.0] * len(openings), [0] * len(openings)
-    for start in range(0, len(rows), batch):
-        part = rows[start : start + batch]
-        found = _losses(
-            model, [before + after for before, after in part], [len(before) for before, _ in part]
-        )
-        for owner, (_, after), loss in zip(owners[start : start + batch], part, found, strict=True):
-            losses[owner] += loss
-            tokens[owner] += len(after)
+    for owner, (loss, count) in zip(owners, each, strict=True):
+        losses[owner] += loss
+        tokens[owner] += count
+    if not any(tokens):
+        raise PromptError("There are no continuations to weigh: all of them are empty.")
     kept = [number for number, count in enumerate(tokens) if count]
     return Perplexity(tuple(losses[n] for n in kept), tuple(tokens[n] for n in kept))
 
@@ -130,16 +119,3 @@ def fluency(
 def paragraphs(text: str) -> list[str]:
     """The paragraphs of a text, which empty lines separate, each on one line."""
     return [" ".join(part.split()) for part in text.split("\n\n") if part.strip()]
-
-
-def _losses(model: Any, rows: list[list[int]], starts: list[int] | None = None) -> list[float]:
-    """Summed negative log-likelihood of each row from its start on, padding on the right left out."""
-    length = max(map(len, rows))
-    device = input_device(model)
-    ids = torch.tensor([row + [0] * (length - len(row)) for row in rows], device=device)
-    mask = torch.tensor([[1] * len(row) + [0] * (length - len(row)) for row in rows], device=device)
-    logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits[:, :-1].float()
-    each = cross_entropy(logits.transpose(1, 2), ids[:, 1:], reduction="none")
-    first = torch.tensor(starts if starts is not None else [1] * len(rows), device=device)[:, None]
-    counts = mask[:, 1:].bool() & (torch.arange(1, length, device=device) >= first)
-    return each.masked_fill(~counts, 0).double().sum(1).tolist()
