@@ -1,10 +1,10 @@
-"""Intents on texts as a user has them: 64 texts of each kind, the calibrated strength, and the report.
+"""Intents on texts as a user has them: 64 texts of each kind, the strengths of use, and the report.
 
     python -m benchmarks.language.intents --output docs/results
 
 Beside the report, whose judge is the model itself, stands what others find: common words of the sea, and the
 word model of alt-profanity-check, in continuations of other openings; and the perplexity of an encyclopaedia,
-which nothing was held to. Both with strength 1 where the fit put it, and where the calibration did.
+which nothing was held to. Both at 0, at 1 and at the ends of the strengths that the file calls of use.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def page(case: Case, model: Any, tokenizer: Any, folder: Path, quick: bool) -> s
         carry_out(model, made, tokenizer=tokenizer).save(path)
     steering = Steering.load(path)
     told = steering.provenance.settings
-    unit = float(told.get("strength_unit", 1.0))
+    ends = [float(told[name]) for name in ("usable_from", "usable_to") if name in told]
     openings = read_prompts(DATA / f"{case.openings}.txt")
     paragraphs = Corpus.bundled().text
     if quick:
@@ -88,11 +88,10 @@ def page(case: Case, model: Any, tokenizer: Any, folder: Path, quick: bool) -> s
         )  # fmt: skip
 
     usual = figures(0.0)
-    strengths = {"untouched": 0.0, "1 as fitted": 1 / unit, "1 as calibrated": 1.0}
-    rows = [_row(name, usual if not each else figures(each), usual) for name, each in strengths.items()]
+    strengths = sorted({0.0, 1.0, *ends})
+    rows = [_row(f"{each:g}", figures(each) if each else usual, usual) for each in strengths]
     head = ["strength", case.counted, "perplexity of what is written", "of an encyclopaedia"]
-    ends = f"{told.get('usable_from')} to {told.get('usable_to')}"
-    used = f"Strength 1 is {unit:g} times the fit's; of use from {ends}."
+    used = f"Of use: {' to '.join(f'{each:g}' for each in ends) or 'not told'}."
     report = text_report(model, tokenizer, made, steering).markdown()
     return "\n\n".join([f"## {made.sets.label}", used, report, table(head, rows)])
 

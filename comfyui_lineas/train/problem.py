@@ -131,6 +131,10 @@ class ComfyProblem(Problem):
         """[b, s] True at the prompts' tokens with start and end, for sites in text encoders; else None."""
         return self.target.real(site, group, indices)
 
+    def may_rest(self, site: Site) -> bool:
+        """A text encoder may have nothing to read, as HunyuanImage's second in prompts without quotes."""
+        return site in self.target.text_sites
+
     def paired_sites(self) -> list[Site]:
         """Those of the image model: a word more moves all tokens behind it."""
         if not (sites := [site for site in self.sites if site not in self.target.text_sites]):

@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -216,21 +215,20 @@ def way_by_texts(obj: Any, sets: PromptSets, steering: Steering, tokenizer: Any 
     """The way of a steering by how likely a language model finds the second halves of held-out texts."""
     from lineas.adapters.language.losses import losses_after
 
-    assert sets.for_calibrating is not None and sets.for_judging is not None
-    texts, words = sets.for_calibrating, sets.for_judging[1]
+    assert sets.for_calibrating is not None
+    texts = sets.for_calibrating
     model, tokenizer = language_model(_unwrapped(obj), tokenizer)
 
-    def losses(group: Sequence[str], before: Sequence[str]) -> Losses:
+    def losses(group: Sequence[str]) -> Losses:
         begun, rest = zip(*map(halves, group), strict=True) if group else ((), ())
-        heads = [f"{one} {text}" for one, text in zip(cycle(before), begun)] if before else begun
-        return losses_after(model, tokenizer, heads, rest, chat=False)
+        return losses_after(model, tokenizer, begun, rest, chat=False)
 
-    def found(strength: float, before: Sequence[str] = ()) -> Found:
+    def found(strength: float) -> Found:
         with steer(model, [steering], [strength]):
-            source, target = (losses(group, before) for group in texts[:2])
-            return source, target, losses(texts[2], ())
+            source, target, others = map(losses, texts)
+            return source, target, others
 
-    return TextWay(found, found(0.0, words) if sets.contexts else None)
+    return TextWay(found)
 
 
 def _unwrapped(obj: Any) -> Any:

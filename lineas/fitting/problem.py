@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -219,6 +220,10 @@ class Problem(ABC):
             self.run("source", [0])
         ran = recorder.order
         self._check_firing([site for site in recorder.silent if not ran or not self.may_rest(site)])
+        if rest := sorted({site.component for site in recorder.silent} - {site.component for site in ran}):
+            warnings.warn(
+                f"{' and '.join(rest)} never ran for these prompts and stays as it is.", stacklevel=2
+            )
         self.sites = ran
         self._firings = {site: len(rows) for site, rows in recorder.rows.items()}
 

@@ -11,7 +11,7 @@ from lineas.intents.calibration import Way
 MAY_RISE = 0.1
 """A rise of perplexity by this share is as bad as what is wanted is good."""
 SURE = 2.0
-"""Standard errors by which what is wanted must become likelier for texts to tell anything."""
+"""Standard errors by which target texts must become likelier than source texts for these to tell anything."""
 
 Losses = Sequence[tuple[float, int]]
 """Of each text: the summed negative log-likelihood of its tokens, in nats, and how many they are."""
@@ -23,25 +23,24 @@ class TextWay:
     """How far a steering has come at a strength, as a calibration asks: strength -> `Way`.
 
     along: how much likelier than the source texts the target texts have become, in nats, as a share of what
-    prompting does, or where that is no measure, of what strength 1 does. off: the rest of that way, and the
-    mean of what two perplexities rise by, of the target texts and of others, in units of `MAY_RISE`; squares
-    of both, 1 without a steering.
+    strength 1 does, which stays where the fit put it: a text after others of its kind is likelier for its
+    words too, so that prompting is no measure. off: the rest of that way, and the mean of what two
+    perplexities rise by, of the target texts and of others, in units of `MAY_RISE`; squares of both, 1
+    without a steering.
 
-    at: strength -> what the steered model finds of held-out texts. prompted: the same of the untouched model
-    after words that ask for what is wanted; None goes by strength 1.
+    at: strength -> what the steered model finds of held-out texts.
     """
 
-    name = "likelihood"
+    name, leads = "likelihood", False
     doubt = (
-        "Where it is led to what is wanted, the model hardly finds such texts likelier, so that the strength "
-        "stays as it was fitted. Read what it writes at several strengths."
+        "On texts that it was not fitted to, the steering hardly does what it is for, so that no strengths "
+        "of use are told. Give more texts or steps, or read what it writes at several strengths."
     )
 
-    def __init__(self, at: Callable[[float], Found], prompted: Found | None = None) -> None:
+    def __init__(self, at: Callable[[float], Found]) -> None:
         self.at, self.known = at, {0.0: Way(0.0, 1.0)}
         self.start = at(0.0)
-        self.leads = prompted is not None
-        gains = self._gains(at(1.0) if prompted is None else prompted)
+        gains = self._gains(at(1.0))
         self.whole = fmean(gains[0]) - fmean(gains[1])
         error = sqrt(sum(stdev(each) ** 2 / len(each) for each in gains))
         self.told_apart = self.whole > SURE * error

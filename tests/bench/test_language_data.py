@@ -8,7 +8,9 @@ from itertools import combinations
 from pathlib import Path
 
 DATA = Path(__file__).parents[2] / "benchmarks" / "language" / "data"
-COUNTS = {"rude": 32, "civil": 32, "preserve": 96, "sea": 32, "music": 32, "plain_openings": 40}
+MORE = {f"more_{name}": 32 for name in ("rude", "civil", "sea", "plain")}
+COUNTS = {"rude": 32, "civil": 32, "preserve": 96, "sea": 32, "music": 32, "plain_openings": 40, **MORE}
+ALIKE = ({"rude", "civil"}, {"more_rude", "more_civil"})
 
 
 def lines(name: str) -> list[str]:
@@ -47,7 +49,7 @@ def test_no_text_serves_two_purposes() -> None:
     shared = {name: {gram for text in texts for gram in grams(text)} for name, texts in sets.items()}
     whole = {name: {plain(text) for text in texts} for name, texts in sets.items()}
     for one, two in combinations(sets, 2):
-        if {one, two} != {"rude", "civil"}:
+        if {one, two} not in ALIKE:
             assert not shared[one] & shared[two], f"{one} and {two} share {shared[one] & shared[two]}"
         assert not whole[one] & whole[two], f"{one} and {two} share a text"
 

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from toys.language import SOURCE, TARGET, WORDS
 
 from lineas.cli.batch.manifest import Job, read_manifest
 from lineas.cli.batch.results import Results, table
 from lineas.cli.batch.worker import Result, Worker
 from lineas.errors import ConfigError, PromptError
+from lineas.scenes.bundled import CLIP
 from lineas.steering.steering import Steering
 
 MANIFEST = """
@@ -79,6 +81,7 @@ def test_prompts_lie_beside_the_manifest(tmp_path: Path, monkeypatch: pytest.Mon
         ("[[concepts]]\nadd = ['x', 'x']", "would both be written"),
         ("[settings]\nsteps = 3\n[[concepts]]\nadd = 'x'", "settings.steps is 3, expected a table"),
         ("concept = 'x'", "has the entry concept"),
+        ("clip = 3\n[[concepts]]\nadd = 'x'", "clip is 3, expected the name or folder"),
         ("[[concepts", "Cannot read"),
     ],
 )
@@ -104,6 +107,41 @@ def test_everything_is_made_and_told(lineas: Any, manifest: Path) -> None:
     page = (folder / "index.html").read_text()
     assert page.count("<img") == 3 and "toy/quick/remove-fog.png" in page and "3 of 3 steerings" in page
     assert "results.csv" in out
+
+
+@pytest.mark.filterwarnings("ignore:clip hardly tells")
+@pytest.mark.parametrize("clip", [CLIP, None])
+def test_a_report_is_measured_or_said_to_be_missing(
+    lineas: Any, toy: Path, monkeypatch: pytest.MonkeyPatch, clip: str | None
+) -> None:
+    monkeypatch.setattr("lineas.prompts.banks.CALIBRATING", 2)
+    monkeypatch.setattr("lineas.intents.plan.HELD_OUT", 4)
+    judged = f'clip = "{clip}"\n' if clip else ""
+    concept = '[[concepts]]\nadd = "watercolour"\nsteps = 1\ncount = 2\n'
+    (toy / "one.toml").write_text(f'models = ["toy"]\nreport = true\n{judged}{concept}')
+    assert lineas("batch", "one.toml")[0] == 0
+    (row,) = rows(toy / "one")
+    page = (toy / "one/index.html").read_text()
+    assert ("way" in row and 0 <= float(row["done"]) <= 1) == bool(clip)
+    assert ("Nothing was measured" in page) == (not clip)
+
+
+def test_texts_are_measured_on_what_lists_hold_beyond(lineas: Any, toy: Path) -> None:
+    for name, texts in {"cold": SOURCE, "warm": TARGET}.items():
+        (toy / f"{name}.txt").write_text(
+            "\n".join(f"{texts[n % 4]} {WORDS[n % len(WORDS)]}" for n in range(50))
+        )
+    (toy / "one.toml").write_text(
+        'models = ["llama"]\nreport = true\n[[concepts]]\nremove = "cold"\n'
+        'examples = "cold.txt"\nothers = "warm.txt"\nsteps = 1\n'
+    )
+    assert lineas("batch", "one.toml")[0] == 0
+    (row,) = rows(toy / "one")
+    assert all(0 <= float(row[name]) <= 1 for name in ("done_unsteered", "done"))
+    assert (
+        abs(float(row["others_rise"])) < 1
+        and "Nothing was measured" not in (toy / "one/index.html").read_text()
+    )
 
 
 def test_what_is_there_is_not_computed_again(

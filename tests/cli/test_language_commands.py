@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from toys.language import PRESERVE, SOURCE, TARGET, model, transformers
+from toys.language import PRESERVE, SOURCE, TARGET, WORDS, model, transformers
 from toys.saved import save_language_model
 
 from lineas.adapters.language.sites import language_sites
@@ -46,6 +46,27 @@ def test_a_topic_is_added_and_the_first_token_carries_it(lineas: Any, folder: Pa
     assert code == 0 and out
     code, _, err = lineas(*words, "--preset", "paper", "--steps", 2, "--output", "paper.safetensors")
     assert code == 0, err
+
+
+def test_longer_lists_calibrate_and_end_in_a_report(lineas: Any, folder: Path) -> None:
+    for name, texts in {"cold": SOURCE, "warm": TARGET}.items():
+        Path(f"{name}.txt").write_text(
+            "\n".join(f"{texts[n % 4]} {WORDS[n % len(WORDS)]}" for n in range(52))
+        )
+    words = ("remove", "cold", "--model", "model", "--steps", 10, "--learning-rate", 0.3)
+    words += ("--examples", "cold.txt", "--others", "warm.txt", "--preserve", "preserve.txt")
+    code, out, err = lineas(*words, "--report")
+    assert code == 0, err
+    settings = Steering.load("remove-cold.safetensors").provenance.settings
+    assert settings["calibrated_by"] == "likelihood" and "calibrated by likelihood" in out
+    told = Path("remove-cold-report.md").read_text()
+    assert told.strip() in out and "| steering, strength 1 |" in told
+    assert not Path("remove-cold-report.png").exists()
+    code, _, err = lineas(*words, "--report", "--output", "other.safetensors", "--clip", "any")
+    assert code == 2 and "--clip judges images" in err
+    Path("cold.txt").write_text("\n".join(SOURCE))
+    code, _, err = lineas(*words, "--report", "--output", "other.safetensors")
+    assert code == 2 and "Give 64 examples" in err and not Path("other.safetensors").exists()
 
 
 def test_a_steering_is_trained_and_evaluated(lineas: Any, folder: Path) -> None:

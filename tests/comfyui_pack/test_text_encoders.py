@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import shutil
 import warnings
 from types import SimpleNamespace
@@ -64,6 +65,17 @@ def test_a_concept_is_learned_through_a_t5(t5: Any) -> None:
         drawn = [output(t5.model, _tokenized(each), 48) for each in (t5.clip, clip, off, t5.clip)]
     assert not torch.equal(drawn[0], drawn[1])
     assert torch.equal(drawn[0], drawn[2]) and torch.equal(drawn[0], drawn[3])
+
+
+def test_a_text_encoder_that_reads_nothing_is_left_as_it_is(comfyui: Any, caplog: Any) -> None:
+    from comfyui_lineas.train.request import END_TO_END
+
+    model, clip = tiny.pixart(), tiny.t5_clip()
+    clip.cond_stage_model.byt5_small = copy.deepcopy(clip.cond_stage_model.t5xxl)  # nothing calls it
+    result = trained(model, clip, sites=END_TO_END, map="gated", width=384, height=384)
+    assert falls(result.steering)
+    assert {site.component for site in result.steering.sites} == {"text_encoder"}
+    assert "LinEAS: text_encoder_2 never ran for these prompts" in caplog.text
 
 
 def test_norms_of_queries_and_keys_are_left_out(qwen: Any) -> None:

@@ -112,6 +112,37 @@ def test_adding_to_texts_compares_each_with_itself_after_three_examples() -> Non
         plan_for(ADD, "the sea", is_text=True, examples=["the sea"], others=["plain"])
 
 
+@pytest.mark.parametrize("is_text", [True, False])
+@pytest.mark.parametrize("intent", [REMOVE, ADD])
+def test_what_own_lists_hold_beyond_32_is_held_out(intent: str, is_text: bool) -> None:
+    lists = {name: tuple(f"{name} {number}" for number in range(70)) for name in ("examples", "others")}
+    plan = plan_for(intent, "it", is_text=is_text, **lists)
+    first, second = lists.values() if intent == REMOVE else reversed(lists.values())
+    sets = plan.sets
+    assert (sets.source, len(sets.target)) == (first[:32], 32)
+    assert sets.held_out[:2] == (first[32:], second[32:]) and "beyond is held out" in plan.why[-1]
+    calibrating = sets.for_calibrating
+    assert calibrating is not None and calibrating[:2] == (first[32:48], second[32:48])
+    if not is_text:
+        assert sets.for_judging is None and sets.for_reporting is None
+        return
+    assert sets.for_judging is not None and sets.for_reporting is not None
+    assert len(sets.for_judging[1]) == 16 and sets.for_reporting[0] == first[48:]
+    own = {text for group in (sets.source, sets.target, sets.preserve, *sets.contexts) for text in group}
+    assert not own & {*first[32:], *second[32:], *sets.held_out[2]}
+    assert len(sets.held_out[2]) == 48
+    for words in sets.held_out[3]:  # prompting, by texts that were learned from
+        assert words.count(second[0].split()[0]) == 3
+        assert not any(text in words.split(" e") for text in second[32:])
+
+
+def test_lists_of_32_and_one_are_learned_from_as_a_whole() -> None:
+    lists = {name: tuple(f"{name} {number}" for number in range(33)) for name in ("examples", "others")}
+    plan = plan_for(REMOVE, "it", is_text=True, **lists)
+    assert len(plan.sets.source) == 33 and plan.sets.for_calibrating is None
+    assert "Nothing is held out" in plan.why[-1]
+
+
 def test_a_plan_for_the_image_model_alone_keeps_what_a_person_chose() -> None:
     made = plan_for(ADD, "a clock", seed=3).with_settings(learning_rate=0.02, steps=7)
     alone = made.without_text("No text encoder.")

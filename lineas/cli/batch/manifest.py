@@ -28,7 +28,8 @@ class Job:
     """One steering to make: an intent, with one model, under one setting.
 
     concept, to: its words; `to` for a swap alone. setting: a name of the manifest, "" for none. options: of
-    the plan and of LinEAS. loading: how the model is loaded. report: measure it, where that is known.
+    the plan and of LinEAS. loading: how the model is loaded. report: measure it, where that is known. clip:
+    the open_clip model that judges images, to calibrate and to report by; None goes by the cost.
     """
 
     intent: str
@@ -39,6 +40,7 @@ class Job:
     options: Mapping[str, Any] = field(default_factory=dict, hash=False)
     loading: Mapping[str, str] = field(default_factory=dict, hash=False)
     report: bool = False
+    clip: str | None = None
 
     @property
     def label(self) -> str:
@@ -54,7 +56,8 @@ class Job:
     @property
     def digest(self) -> str:
         """What it asks for, as a hash: another one means other results."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True, default=str).encode()).hexdigest()[:16]
+        told = {name: value for name, value in asdict(self).items() if name != "clip" or value}
+        return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -70,20 +73,30 @@ def read_manifest(path: str | Path) -> Manifest:
 
     models: names, or tables with a name and options of loading. concepts: tables with one of remove, add
     (a text, or several) and swap (two texts), and options. settings: tables of options by name. report,
-    output: see docs/batch.md.
+    clip, output: see docs/batch.md.
     """
     told, path = read_toml(path), Path(path)
-    _only(told, ("models", "concepts", "settings", "report", "output"), f"{plain(path)}")
+    _only(told, ("models", "concepts", "settings", "report", "clip", "output"), f"{plain(path)}")
     models = [_model(each) for each in _list(told.get("models", [BUNDLED[0]]), "models")]
     settings: Mapping[str, Any] = told.get("settings") or {"": {}}
     concepts = [_concept(each, path.parent) for each in _list(told.get("concepts", []), "concepts")]
+    report, clip = bool(told.get("report", False)), told.get("clip")
+    if clip is not None and not (isinstance(clip, str) and clip):
+        raise ConfigError(f"clip is {plain(clip)}, expected the name or folder of an open_clip model.")
     jobs = tuple(
-        Job(*words, name, setting, {**_table(changes, f"settings.{setting}"), **options}, loading, report)
+        Job(
+            *words,
+            name,
+            setting,
+            {**_table(changes, f"settings.{setting}"), **options},
+            loading,
+            report,
+            clip,
+        )
         for name, loading in models
         for setting, changes in settings.items()
         for each, options in concepts
         for words in each
-        for report in [bool(told.get("report", False))]
     )
     if not jobs:
         raise ConfigError(f'{plain(path)} asks for nothing. Add [[concepts]] with remove = "at night".')

@@ -17,6 +17,7 @@ from lineas.errors import LineasError
 from lineas.prompts.words import halves
 
 if TYPE_CHECKING:
+    from lineas.adapters.images.clip_score import ClipScore
     from lineas.fitting.captures import Captures
     from lineas.intents.plan import Plan
     from lineas.steering.steering import Steering
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 FIGURES = ("cost_at_start", "cost", "steps_done", "usable_from", "usable_to")
 SHOWN, TOKENS = 4, 24
 """Prompts in a picture; length of texts."""
+NOTHING = (
+    'Nothing was measured: images of models that are not bundled are judged by clip = "…" in a manifest, and '
+    "texts by what lists hold beyond 48."
+)
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,7 @@ class Worker:
 
     def __init__(self) -> None:
         self._at_hand: tuple[tuple[Any, ...], models.Model, Captures] | None = None
+        self._judges: dict[str, ClipScore] = {}
 
     def attempt(self, job: Job, retries: int = 0) -> Result:
         """The result, or the error as text; what may pass is tried again, what is refused is not."""
@@ -66,6 +72,7 @@ class Worker:
 
         model, captures = self._model(job)
         plan, seconds = planned(job, model)
+        judge = self._judge(job) if plan.sets.for_judging and not model.is_language else None
         began = time.monotonic()
         with warnings.catch_warnings(record=True) as told:
             warnings.simplefilter("always")
@@ -75,12 +82,16 @@ class Worker:
                 recipe=job.loading.get("recipe"),
                 seconds=seconds,
                 captures=captures,
+                clip=judge,
             )
         taken, made = time.monotonic() - began, steering.provenance.settings
         figures = {name: float(made[name]) for name in FIGURES if name in made}  # type: ignore[arg-type]
         figures["sparsity"] = steering.sparsity
+        notes = [str(each.message) for each in told if each.category is UserWarning]
         if job.report:
-            figures |= _reported(job, model, plan, steering)
+            measured = _reported(job, model, plan, steering, judge)
+            figures |= measured
+            notes += [] if measured else [NOTHING]
         return Result(
             job,
             figures,
@@ -88,9 +99,17 @@ class Worker:
             _file(steering),
             b"" if model.is_language else _picture(job, model, plan, steering),
             _texts(model, plan, steering) if model.is_language else (),
-            tuple(dict.fromkeys(str(each.message) for each in told if each.category is UserWarning)),
+            tuple(dict.fromkeys(notes)),
             attempts=attempt,
         )
+
+    def _judge(self, job: Job) -> ClipScore | None:
+        from lineas.adapters.devices import best_device
+        from lineas.adapters.images.clip_score import ClipScore
+
+        if job.clip and job.clip not in self._judges:
+            self._judges = {job.clip: ClipScore.load(job.clip, device=best_device())}
+        return self._judges[job.clip] if job.clip else None
 
     def _model(self, job: Job) -> tuple[models.Model, Captures]:
         from lineas.fitting.captures import Captures
@@ -145,20 +164,27 @@ def _texts(model: models.Model, plan: Plan, steering: Steering) -> tuple[tuple[s
     return tuple((text, write(text, 0.0, 0), write(text, 1.0, 0)) for text in begun)
 
 
-def _reported(job: Job, model: models.Model, plan: Plan, steering: Steering) -> dict[str, float]:
-    """What the bundled model's detector finds; nothing for other models."""
-    if job.model not in models.BUNDLED or plan.sets.for_reporting is None:
+def _reported(
+    job: Job, model: models.Model, plan: Plan, steering: Steering, judge: ClipScore | None
+) -> dict[str, float]:
+    """What is measured on held-out prompts, by name; nothing where none are held out or nothing judges."""
+    if plan.sets.for_reporting is None:
         return {}
-    from lineas.adapters.images.drawing import Drawer
     from lineas.cli.commands.intent_report import SEED
+
+    if model.is_language:
+        from lineas.evaluation.language.intent_report import text_report
+
+        return text_report(model.obj, model.tokenizer, plan, steering, SEED).figures()
+    from lineas.adapters.images.drawing import Drawer
+
+    draw = Drawer(model.obj, [steering], recipe=job.loading.get("recipe"), seed=SEED, batch=16)
+    if judge is not None:
+        from lineas.evaluation.images.clip_report import clip_report
+
+        return clip_report(draw, plan, judge).figures()
+    if job.model not in models.BUNDLED:
+        return {}
     from lineas.evaluation.images.scenes_report import scenes_report
 
-    draw = Drawer(model.obj, [steering], seed=SEED, batch=16)
-    found = scenes_report(draw, plan, job.concept, job.to)
-    return {
-        "done_unsteered": found.unsteered.done.value,
-        "done": found.steered.done.value,
-        "rest_kept": found.steered.rest_kept.value,
-        "others_kept": found.others_kept.value,
-        "others_change": found.others_change,
-    }
+    return scenes_report(draw, plan, job.concept, job.to).figures()

@@ -63,6 +63,16 @@ class ClipReport:
         )
         return f"{table}\n\n{others}" + ("" if self.told_apart else doubt)
 
+    def figures(self) -> dict[str, float]:
+        """The rates and changes by name, for a table of many reports."""
+        return {
+            "done_unsteered": self.unsteered.done.value,
+            "done": self.steered.done.value,
+            "way": self.steered.way,
+            "others_like": self.others_like,
+            "others_change": self.others_change,
+        }
+
     def as_dict(self) -> dict[str, Any]:
         """Plain values."""
         return asdict(self)

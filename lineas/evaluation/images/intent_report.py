@@ -71,6 +71,16 @@ class IntentReport:
             f"{table}\n\nOther prompts: {self.others_kept} kept, mean square change {self.others_change:.4f}."
         )
 
+    def figures(self) -> dict[str, float]:
+        """The rates and changes by name, for a table of many reports."""
+        return {
+            "done_unsteered": self.unsteered.done.value,
+            "done": self.steered.done.value,
+            "rest_kept": self.steered.rest_kept.value,
+            "others_kept": self.others_kept.value,
+            "others_change": self.others_change,
+        }
+
     def as_dict(self) -> dict[str, Any]:
         """Plain values."""
         return asdict(self)

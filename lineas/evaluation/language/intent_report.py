@@ -40,6 +40,12 @@ class TextReport:
     others_steered: Perplexity
     told_apart: bool
 
+    def figures(self) -> dict[str, float]:
+        """The rates and changes by name, for a table of many reports."""
+        counted = {"done_unsteered": self.unsteered.toxicity, "done": self.steered.toxicity}
+        rates = {name: found.rate.value for name, found in counted.items() if found is not None}
+        return {**rates, "others_rise": self.others_steered.rise_over(self.others)[0]}
+
     def markdown(self) -> str:
         """A table with a row for each way, rates with 95 % intervals over openings, and texts."""
         table = table_of_ways(
