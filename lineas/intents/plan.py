@@ -21,8 +21,7 @@ HELD_OUT = 48
 """Pairs of prompts to measure on: a third to calibrate the strength, the rest for a report. Of lists that
 people bring it is what they hold beyond `COUNT`."""
 PRESERVED = 96
-"""Texts that a language model is held to where none are given: statements in an addition, else everyday
-captions."""
+"""Bundled statements that a language model is held to where no texts are given."""
 BEFORE = 3
 """Texts that each text is read after, where a language model is to take a concept up."""
 SHOWN = 3
@@ -167,7 +166,7 @@ def _own_sets(
         )
     with_it, without, kept = tuple(examples), tuple(others), tuple(preserve or ())
     if is_text and preserve is None:
-        kept = (plain_statements() if intent == ADD else neutral_captions())[:PRESERVED]
+        kept = plain_statements()[:PRESERVED]
     first, second = (without, with_it) if intent == ADD else (with_it, without)
     return PromptSets(first, second, kept, label(intent, concept, to))
 

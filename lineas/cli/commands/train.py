@@ -149,14 +149,8 @@ def _calibrated(
         return steering
     from lineas.adapters.intents import calibrated
 
-    if model.is_language:
-        say("calibrating by what the model writes …")
-    else:
-        say(
-            "calibrating the strength …"
-            if judge is None
-            else f"calibrating by images, judged by {judge.name} …"
-        )
+    judged = "the strength" if judge is None else f"by images, judged by {judge.name}"
+    say(f"calibrating {judged} …")
     return calibrated(
         model.obj, asked.sets, config, steering,
         sites=_sites(asked), judge=judge, recipe=asked.recipe, tokenizer=model.tokenizer,

@@ -55,6 +55,7 @@ class TextReport:
                 str(figures.toxicity),
                 f"{figures.fluency.value:.2f}" if figures.fluency else "–",
             ),
+            prompting="prompting by examples",
         )
         rise, low, high = self.others_steered.rise_over(self.others)
         change = f"{rise:+.1%} ({low:+.1%} to {high:+.1%})"

@@ -62,7 +62,7 @@ def test_a_report_says_what_is_written_and_what_others_lose(intent: str) -> None
     with steer(made, steering):
         assert report.others_steered == perplexity(made, words, others)
     told = report.markdown()
-    assert "| steering, strength 1 | " in told and "prompting (the oracle)" in told
+    assert "| steering, strength 1 | " in told and "| prompting by examples | " in told
     assert f"perplexity {report.others.value:.2f}, steered" in told and "- the cold …" in told
     assert ("hardly tells" in told) is not report.told_apart
 
