@@ -20,7 +20,7 @@ from lineas.prompts.words import fill
 HELD_OUT = 48
 """Pairs of prompts to measure on: a third to calibrate the strength, the rest for a report. Of lists that
 people bring it is what they hold beyond `COUNT`."""
-PRESERVED = 96
+PRESERVED = 48
 """Bundled statements that a language model is held to where no texts are given."""
 BEFORE = 3
 """Texts that each text is read after, where a language model is to take a concept up."""

@@ -47,7 +47,7 @@ def settings_for(intent: str, is_text: bool, in_pairs: bool, seed: int = 0) -> S
 
 def _of_texts(intent: str) -> Setting:
     if intent == ADD:
-        return "norms", {**READ, "steps": 40, "preserve_weight": 0.6}, (_FIRST, _CONTEXT)
+        return "norms", {**READ, "steps": 30, "preserve_weight": 0.6}, (_FIRST, _CONTEXT)
     return "attention", {"map": "gated", "steps": 40, "preserve_weight": 0.3}, (_TOKENS,)
 
 

@@ -70,7 +70,7 @@ def neutral_captions() -> tuple[str, ...]:
 
 @lru_cache(maxsize=1)
 def plain_statements() -> tuple[str, ...]:
-    """144 statements of fact and instructions, to hold a language model to and to measure on."""
+    """96 statements of fact and instructions, to hold a language model to and to measure on."""
     return parse_prompts(files(__package__).joinpath("statements.txt").read_text(encoding="utf-8"))
 
 
