@@ -36,7 +36,7 @@ def trainer(model: torch.nn.Module, tokenizer: object, intent: str, count: int |
     if intent == ADD:
         lists = {"examples": read_prompts(DATA / "sea.txt"), "others": read_prompts(DATA / "plain.txt")}
     else:
-        lists = {"examples": corpus.source, "others": corpus.target, "preserve": corpus.preserve}
+        lists = {"examples": corpus.source, "others": corpus.target}
     made = plan(model, intent, "it", **{name: texts[:count] for name, texts in lists.items()})
     sets = made.sets
     groups = (sets.source, sets.target, sets.preserve)
