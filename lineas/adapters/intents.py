@@ -46,8 +46,8 @@ def remove(obj: Any, concept: str | Plan, **options: Any) -> Steering:
     four to ten strengths, to calibrate by; None calibrates by the cost on these prompts, and draws nothing.
 
     Strength 1 of the result is where held-out prompts are served best, and its settings hold the range of
-    strengths that is of use (`usable_from`, `usable_to`); of lists of your own what they hold beyond 32 is
-    held out. The model is left as it was. Raises as `fit` does.
+    strengths that is of use (`usable_from`, `usable_to`); of lists of your own what they hold beyond 32,
+    up to 48, is held out. The model is left as it was. Raises as `fit` does.
     """
     return _carried_out(obj, REMOVE, concept, None, options)
 

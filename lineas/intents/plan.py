@@ -19,7 +19,7 @@ from lineas.prompts.words import fill
 
 HELD_OUT = 48
 """Pairs of prompts to measure on: a third to calibrate the strength, the rest for a report. Of lists that
-people bring it is what they hold beyond `COUNT`."""
+people bring it is what they hold beyond `COUNT`, at their end."""
 PRESERVED = 48
 """Bundled statements that a language model is held to where no texts are given."""
 BEFORE = 3
@@ -104,9 +104,10 @@ def plan_for(
     bank, count, seed, template: see `prompt_sets`; where a concept is added to texts, the template is a
     sentence that tells of it, such as "A story about {}.", and stands before its examples. examples, others:
     texts that show the concept, and texts that do not (or, for a swap, that show the other one); language
-    models need both, image models take their place for the bank. The first 32 of each are learned from, the
-    next 16 calibrate and up to 32 more are for a report; shorter lists are learned from as a whole. preserve:
-    prompts that are to stay as they are, instead of the bank's. is_text: the model writes texts.
+    models need both, image models take their place for the bank. Of what each
+    holds beyond 32, 16 calibrate and up to 32 more are for a report; shorter lists are learned from as a
+    whole. preserve: prompts that are to stay as they are, instead of the bank's. is_text: the model writes
+    texts.
     Raises `PromptError` and `ConfigError` for what cannot be planned.
     """
     if examples is not None or others is not None or is_text:
@@ -145,7 +146,8 @@ def _why_kind(concept: str, given: str | None, kind: str, bank: str) -> str:
 def _why_held_out(sets: PromptSets) -> str:
     if sets.for_calibrating is None:
         return f"Nothing is held out to calibrate the strength on: that takes more than {COUNT + 1} of each."
-    return f"The first {COUNT} of each list are learned from; what is beyond is held out to measure on."
+    held = len(sets.held_out[0]), len(sets.held_out[1])
+    return f"The last {held[0]} of source and {held[1]} of target are held out to measure on."
 
 
 def _own_sets(
@@ -172,17 +174,17 @@ def _own_sets(
 
 
 def _held_out(sets: PromptSets, told: tuple[str, ...], seed: int, is_text: bool) -> PromptSets:
-    """With what either list holds beyond `COUNT` held out; of texts the twins are what prompting reads before
-    them, some target texts after what is told."""
-    beyond = slice(COUNT, COUNT + HELD_OUT)
-    first, second = sets.source[beyond], sets.target[beyond]
+    """With what either list holds beyond `COUNT` held out, up to `HELD_OUT`; of texts the twins are what
+    prompting reads before them, some target texts after what is told."""
+    ends = [max(COUNT, len(each) - HELD_OUT) for each in (sets.source, sets.target)]
+    first, second = sets.source[ends[0] :], sets.target[ends[1] :]
     if min(len(first), len(second)) < 2:
         return sets
-    sets = replace(sets, source=sets.source[:COUNT], target=sets.target[:COUNT])
+    sets = replace(sets, source=sets.source[: ends[0]], target=sets.target[: ends[1]])
     if not is_text:
         return replace(sets, held_out=(first, second, (), ()))
     draw = Random(seed)
-    twins = tuple(" ".join([*told, *draw.sample(sets.target, min(BEFORE, COUNT))]) for _ in first)
+    twins = tuple(" ".join([*told, *draw.sample(sets.target, BEFORE)]) for _ in first)
     kinds = (bank()[PRESERVED:] for bank in (plain_statements, neutral_captions))
     others = tuple(text for pair in zip(*kinds, strict=False) for text in pair)[:HELD_OUT]
     return replace(sets, held_out=(first, second, others, twins))

@@ -36,7 +36,7 @@ def set_up(folder: Path) -> None:
     images, texts = (pipelines.SOURCE, pipelines.TARGET), (language.SOURCE, language.TARGET)
     lists = {"with": images[0], "without": images[1], "other": pipelines.PRESERVE, "prompts": images[0][:2]}
     lists |= {"rude": texts[0], "civil": texts[1], "plain": language.PRESERVE, "openings": texts[0][:2]}
-    lists |= {"sea": texts[1], "stories": texts[0]}
+    lists |= {"sea": _long(texts[1]), "stories": _long(texts[0])}
     Image.new("RGB", (8, 8)).save(folder / "grid.png")
     for name, prompts in (lists | {"encyclopaedia": texts[1]}).items():
         (folder / f"{name}.txt").write_text("\n".join(prompts))
@@ -48,6 +48,11 @@ def set_up(folder: Path) -> None:
     many = f'models = ["{IMAGES}"]\n[[concepts]]\nremove = "fog"\nsteps = 1\ncount = 4\n'
     (folder / "many.toml").write_text(many)
     _write_steerings(folder)
+
+
+def _long(texts: list[str]) -> list[str]:
+    """As many texts as a report needs, made of these."""
+    return [f"{one} {other}" for one in texts for other in texts for _ in range(4)][:52]
 
 
 def _write_steerings(folder: Path) -> None:

@@ -133,7 +133,7 @@ def test_texts_are_measured_on_what_lists_hold_beyond(lineas: Any, toy: Path) ->
         )
     (toy / "one.toml").write_text(
         'models = ["llama"]\nreport = true\n[[concepts]]\nremove = "cold"\n'
-        'examples = "cold.txt"\nothers = "warm.txt"\nsteps = 1\n'
+        'examples = "cold.txt"\nothers = "warm.txt"\npreserve = "cold.txt"\nsteps = 1\n'
     )
     assert lineas("batch", "one.toml")[0] == 0
     (row,) = rows(toy / "one")

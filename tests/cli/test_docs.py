@@ -25,8 +25,9 @@ SMALL = {
     "add": ("--steps", "25"),
     "swap": ("--steps", "1"),
     "evaluate --questions": ("--limit", "2"),
+    "--examples": ("--preserve", "plain.txt"),
 }
-"""What commands get besides, to be fast."""
+"""What commands get besides, to be fast, and in words that the tiny models know."""
 COMMANDS = [
     line
     for _, text in blocks("")

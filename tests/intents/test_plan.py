@@ -120,7 +120,7 @@ def test_what_own_lists_hold_beyond_32_is_held_out(intent: str, is_text: bool) -
     first, second = lists.values() if intent == REMOVE else reversed(lists.values())
     sets = plan.sets
     assert (sets.source, len(sets.target)) == (first[:32], 32)
-    assert sets.held_out[:2] == (first[32:], second[32:]) and "beyond is held out" in plan.why[-1]
+    assert sets.held_out[:2] == (first[32:], second[32:]) and "The last 38 of source" in plan.why[-1]
     calibrating = sets.for_calibrating
     assert calibrating is not None and calibrating[:2] == (first[32:48], second[32:48])
     if not is_text:
@@ -134,6 +134,13 @@ def test_what_own_lists_hold_beyond_32_is_held_out(intent: str, is_text: bool) -
     for words in sets.held_out[3]:  # prompting, by texts that were learned from
         assert words.count(second[0].split()[0]) == 3
         assert not any(text in words.split(" e") for text in second[32:])
+
+
+def test_of_long_lists_all_but_the_last_48_are_learned_from() -> None:
+    lists = {"examples": [f"rude {n}" for n in range(200)], "others": [f"kind {n}" for n in range(40)]}
+    sets = plan_for(REMOVE, "it", is_text=True, **lists).sets
+    assert (sets.source[-1], sets.held_out[0][0], len(sets.held_out[0])) == ("rude 151", "rude 152", 48)
+    assert (sets.target[-1], sets.held_out[1]) == ("kind 31", tuple(lists["others"][32:]))
 
 
 def test_lists_of_32_and_one_are_learned_from_as_a_whole() -> None:
