@@ -79,7 +79,7 @@ def _cell(
         )  # fmt: skip
         quality = perplexity(bench.model, bench.tokenizer, bench.corpus.text)
     texts = [text for each in made for text in each]
-    found = {name: [_about(text, words) for text in texts] for name, words in CONCEPTS.items()}
+    found = {name: [about(text, words) for text in texts] for name, words in CONCEPTS.items()}
     rates = {name: presence_rate(hits) for name, hits in found.items()}
     rates["both"] = joint_rate(found["sea"], found["music"])
     return {
@@ -159,5 +159,5 @@ def _key(bench: Bench, kind: str, **rest: Any) -> Key:
     return {"kind": kind, "model": bench.name, **rest}
 
 
-def _about(text: str, words: str) -> bool:
+def about(text: str, words: str) -> bool:
     return not set(re.findall(r"[a-z]+", text.lower())).isdisjoint(words.split())

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from benchmarks.language.cells import DATA, Corpus
-from benchmarks.language.composition import CONCEPTS, _about
+from benchmarks.language.composition import CONCEPTS, about
 from benchmarks.language.models import load
 from benchmarks.report import machine, table
 from lineas.adapters.intents import carry_out, plan
@@ -46,7 +46,7 @@ class Case:
 
 
 def _of_the_sea(texts: Sequence[str]) -> list[float]:
-    return [float(_about(text, CONCEPTS["sea"])) for text in texts]
+    return [float(about(text, CONCEPTS["sea"])) for text in texts]
 
 
 CASES = (

@@ -20,7 +20,7 @@ from lineas.intents.plan import Plan, plan_for
 from lineas.intents.settings import OF_TEXT
 from lineas.intents.text_way import Found, Losses, TextWay
 from lineas.methods.lineas import trainer
-from lineas.prompts.banks import ADD, REMOVE, SWAP, bank_of
+from lineas.prompts.banks import ADD, REMOVE, SWAP, PromptSets, bank_of
 from lineas.prompts.concepts import Prompts
 from lineas.prompts.words import halves
 
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from lineas.fitting.problem import Problem
     from lineas.fitting.progress import Callback
     from lineas.methods.lineas.config import TrainConfig
-    from lineas.prompts.banks import PromptSets
     from lineas.steering.steering import Steering
 
 

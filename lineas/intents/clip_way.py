@@ -14,7 +14,7 @@ Images = Sequence[Image.Image]
 Draw = Callable[[Sequence[str], float], Images]
 """(n prompts, strength) -> n images, prompt i from the same noise at every strength."""
 TOLD_APART = 0.8
-"""CLIP tells two sets of images apart where the shares that it takes for the second are so far apart."""
+"""A judge tells two sets apart where the shares that it takes for the second are so far apart."""
 IMAGES, OTHERS = 16, 8
 """At each strength that is tried: of prompts with the concept, and of others, whose change few tell."""
 STEP = 0.25

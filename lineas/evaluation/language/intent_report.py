@@ -12,14 +12,13 @@ from lineas.evaluation.language.likeness import Likeness
 from lineas.evaluation.language.perplexity import Perplexity, perplexity
 from lineas.evaluation.language.report import TextFigures, text_figures
 from lineas.evaluation.ways import table_of_ways
+from lineas.intents.clip_way import TOLD_APART
 from lineas.intents.plan import Plan
 from lineas.prompts.words import halves
 from lineas.steering.steering import Steering
 
 SAMPLES, SHOWN = 5, 4
 """Continuations of each opening; openings of which one is shown."""
-APART = 0.8
-"""The judge tells two kinds of text apart where the shares that it takes for the second are so far apart."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +100,7 @@ def text_report(model: Any, tokenizer: Any, plan: Plan, steering: Steering, seed
         figures(begun, [steering]),
         usual,
         changed,
-        told_apart=aims - starts >= APART,
+        told_apart=aims - starts >= TOLD_APART,
     )
 
 
